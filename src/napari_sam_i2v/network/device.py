@@ -1,0 +1,77 @@
+"""Where the network runs, and in which precision: decided here and nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Literal, cast, get_args
+
+import torch
+
+from napari_sam_i2v.errors import InputError
+
+__all__ = ["Precision", "autocast", "resolve_device", "resolve_precision"]
+
+Precision = Literal["fp32", "bf16", "fp16"]
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_device(name: str | torch.device | None = "auto") -> torch.device:
+    """Return the device to run on.
+
+    Parameters
+    ----------
+    name
+        "auto" (or None) takes CUDA, else Apple's MPS, else the CPU; otherwise a torch device
+        name.
+
+    Raises
+    ------
+    InputError
+        If that device is not there.
+    """
+    if name is None or name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(
+            f"Unknown device {name!r}: use auto, cpu, cuda, cuda:0 (or another index) or mps."
+        ) from None
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(device.type, False):
+        raise InputError(f"Device {name!r} is not available here: use auto or cpu.")
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> Precision:
+    """Return the arithmetic for a device.
+
+    "auto" is bf16 on CUDA cards that have it, and fp32 elsewhere, so that a CPU gives the same
+    masks on every machine.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown.
+    """
+    if name == "auto":
+        capable = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return "bf16" if capable else "fp32"
+    if name not in get_args(Precision):
+        raise InputError(f"Unknown precision {name!r}: use auto, fp32, bf16 or fp16.")
+    if name == "fp16" and device.type == "cpu":
+        raise InputError("Precision fp16 is for GPUs: use bf16 or fp32 on a CPU.")
+    return cast(Precision, name)
+
+
+def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager:
+    """Context in which the network runs in that precision."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=_DTYPES[precision])
