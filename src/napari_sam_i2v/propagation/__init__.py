@@ -1,0 +1,1 @@
+"""Prompts and frames in, masks out. No Qt, no files."""

@@ -1,0 +1,309 @@
+"""The network at work on frames and views: the one place where movie pixels meet tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_sam_i2v.network.device import Precision, autocast
+from napari_sam_i2v.network.memory_filter import Selection
+from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
+from napari_sam_i2v.network.sam_i2v import Decoded, SamI2V
+from napari_sam_i2v.network.temporal import clip_indices
+from napari_sam_i2v.propagation.frames import FrameSource
+from napari_sam_i2v.propagation.memory_bank import (
+    MemoryBank,
+    MemoryEntry,
+    fingerprint,
+    stack_memories,
+)
+from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.view import Box, View, bounding_box
+
+__all__ = ["Answer", "Engine", "ObjectMask", "fill_holes"]
+
+FILLED = 0.1
+"""Logit of a filled hole."""
+LOGIT_CLAMP = 32.0
+"""Range of the previous answer when it is fed back as a prompt."""
+TOKENS_AT_ONCE = 2**17
+"""Memory tokens attended to in one batch: bounds temporaries to some hundred MB."""
+PIXELS_AT_ONCE = 2**20
+"""Network input pixels encoded in one batch."""
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectMask:
+    """An object on a frame.
+
+    Attributes
+    ----------
+    box
+        (y0, x0, y1, x1) in data pixels, ends exclusive: where `mask` lies.
+    mask
+        (y1 - y0, x1 - x0) bool; empty where the object is absent.
+    score
+        Probability, 0 .. 1, that the object is on the frame.
+    iou
+        Predicted overlap, 0 .. 1, of the mask with the truth.
+    logits
+        Mask logits of the same shape, by which overlaps are resolved.
+    """
+
+    box: Box
+    mask: NDArray[np.bool_]
+    score: float
+    iou: float
+    logits: NDArray[np.float16]
+
+    @property
+    def area(self) -> int:
+        """Pixels of the mask."""
+        return int(self.mask.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The network's answer for one object on one frame, as seen through a view.
+
+    `low` (1, m, m) logits after hole filling, `stored` (1, m, m) as the network gave them,
+    `pointer` (C,), `score` a logit and `iou` 0 .. 1.
+    """
+
+    view: View
+    low: Tensor
+    stored: Tensor
+    pointer: Tensor
+    score: float
+    iou: float
+
+    def paste(self) -> ObjectMask:
+        """Mask in movie pixels."""
+        probability = float(torch.tensor(self.score).sigmoid())
+        empty = np.zeros((0, 0))
+        absent = ObjectMask((0, 0, 0, 0), empty.astype(bool), probability, self.iou,
+                            empty.astype(np.float16))  # fmt: skip
+        if self.score <= 0:
+            return absent
+        view = self.view
+        size = (view.height, view.width)
+        logits = F.interpolate(self.low[None], size=size, mode="bilinear")[0, 0].cpu().numpy()
+        box = bounding_box(logits > 0)
+        if box is None:
+            return absent
+        y0, x0, y1, x1 = box
+        crop = logits[y0:y1, x0:x1]
+        place = (y0 + view.y, x0 + view.x, y1 + view.y, x1 + view.x)
+        clipped = np.clip(crop, -1000, 1000).astype(np.float16)
+        return ObjectMask(place, crop > 0, probability, self.iou, clipped)
+
+
+def fill_holes(logits: Tensor, area: int) -> Tensor:
+    """Set 8-connected background components of at most `area` pixels to a small positive logit.
+
+    `logits` is (B, 1, m, m).
+    """
+    if area <= 0:
+        return logits
+    hole = logits.cpu().numpy() <= 0
+    filled = np.zeros_like(hole)
+    for i, plane in enumerate(hole[:, 0]):
+        labels, count = ndimage.label(plane, structure=np.ones((3, 3)))
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)
+        small = sizes <= area
+        small[0] = False  # label 0 is the foreground
+        filled[i, 0] = small[labels]
+    mask = torch.from_numpy(filled).to(logits.device)
+    return torch.where(mask, torch.as_tensor(FILLED, dtype=logits.dtype), logits)
+
+
+class Engine:
+    """Encode views, answer prompts, track and remember, in batches of bounded size.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode, on its device.
+    precision
+        Arithmetic of the network.
+    """
+
+    def __init__(self, model: SamI2V, precision: Precision = "fp32") -> None:
+        self.model, self.precision = model, precision
+        self.config = model.config
+
+    def encode(self, source: FrameSource, index: int, views: Sequence[View]) -> list[Tensor]:
+        """Video features (hidden_dim, h, w) of a frame through each view; equal views once."""
+        unique = list(dict.fromkeys(views))
+        indices = clip_indices(index, self.config.clip_length)
+        batch = max(1, PIXELS_AT_ONCE // self.config.image_size**2)
+        features: dict[View, Tensor] = {}
+        for i in range(0, len(unique), batch):
+            chunk = unique[i : i + batch]
+            clip = source.clip(indices, chunk).to(self.model.device)
+            with torch.inference_mode(), autocast(self.model.device, self.precision):
+                encoded = self.model.encode_frame(clip).float()
+            features.update(zip(chunk, encoded, strict=True))
+        return [features[view] for view in views]
+
+    def prompt(
+        self,
+        feature: Tensor,
+        rounds: Sequence[Prompt],
+        view: View,
+        *,
+        recalled: tuple[MemoryBank, Selection] | None = None,
+        previous: Tensor | None = None,
+    ) -> Answer:
+        """Answer rounds of prompts one after the other, each seeing the answer before it.
+
+        Parameters
+        ----------
+        feature
+            (hidden_dim, h, w) of the frame through `view`.
+        rounds
+            Of one object on one frame.
+        recalled
+            Memory, where the prompts correct a tracked frame.
+        previous
+            (1, m, m) logits to be corrected.
+        """
+        memory = None if recalled is None else stack_memories([recalled[0]], [recalled[1]])
+        points = torch.zeros(1, 0, 2)
+        labels = torch.zeros(1, 0, dtype=torch.long)
+        answer: Answer | None = None
+        with torch.inference_mode(), autocast(self.model.device, self.precision):
+            for prompt in rounds:
+                if prompt.mask is not None:
+                    decoded = self._given_mask(feature, prompt.mask, view)
+                else:
+                    more, kinds = self._network_points(prompt, view)
+                    points = torch.cat((points, more), dim=1)
+                    labels = torch.cat((labels, kinds), dim=1)
+                    decoded = self.model.decode_prompts(
+                        feature[None],
+                        points.to(feature.device),
+                        labels.to(feature.device),
+                        mask_logits=_as_prompt(previous),
+                        memory=memory,
+                    )
+                answer = self._answers(decoded, [view])[0]
+                previous = answer.low
+        if answer is None:
+            raise ValueError("At least one round of prompts is required.")
+        return answer
+
+    def try_views(
+        self, source: FrameSource, index: int, prompt: Prompt, views: Sequence[View]
+    ) -> list[tuple[View, Tensor, Tensor, float]]:
+        """Answer one round of points through several views at once.
+
+        Returns
+        -------
+        list
+            Per view: the view, candidate logits (3, m, m), their predicted IoUs (3,) and the
+            object score.
+        """
+        features = torch.stack(self.encode(source, index, views))
+        prepared = [self._network_points(prompt, view) for view in views]
+        points = torch.cat([p for p, _ in prepared]).to(features.device)
+        labels = torch.cat([k for _, k in prepared]).to(features.device)
+        with torch.inference_mode(), autocast(self.model.device, self.precision):
+            decoded = self.model.decode_prompts(features, points, labels, multimask=True)
+        if decoded.raw is None:
+            raise RuntimeError("Prompts give raw masks.")
+        raw, scores = decoded.raw, decoded.score[:, 0].tolist()
+        masks, ious = raw.masks[:, 1:].float(), raw.ious[:, 1:].float()
+        return list(zip(views, masks, ious, scores, strict=True))
+
+    def track(
+        self,
+        features: Sequence[Tensor],
+        views: Sequence[View],
+        recalled: Sequence[tuple[MemoryBank, Selection]],
+    ) -> list[Answer]:
+        """Find objects on a frame from what each remembers."""
+        answers: list[Answer] = []
+        tokens = max(len(s.frames) for _, s in recalled) * self.config.feature_size**2
+        batch = max(1, min(TOKENS_AT_ONCE // tokens, 32))
+        for i in range(0, len(features), batch):
+            chunk = slice(i, i + batch)
+            banks, chosen = zip(*recalled[chunk], strict=True)
+            with torch.inference_mode(), autocast(self.model.device, self.precision):
+                memory = stack_memories(banks, chosen)
+                decoded = self.model.track(torch.stack(list(features[chunk])), memory)
+            answers += self._answers(decoded, views[chunk])
+        return answers
+
+    def remember(
+        self, features: Sequence[Tensor], answers: Sequence[Answer], *, prompted: bool
+    ) -> list[MemoryEntry]:
+        """Encode answers as memories."""
+        entries: list[MemoryEntry] = []
+        batch = max(1, PIXELS_AT_ONCE // self.config.image_size**2)
+        shared: dict[int, Tensor] = {}
+        for i in range(0, len(features), batch):
+            chunk = slice(i, i + batch)
+            feature = torch.stack(list(features[chunk]))
+            # A prompted frame is remembered as it was shown, a tracked one as it was computed.
+            logits = torch.stack([a.low if prompted else a.stored for a in answers[chunk]])
+            score = torch.tensor([[a.score] for a in answers[chunk]], device=feature.device)
+            with torch.inference_mode(), autocast(self.model.device, self.precision):
+                high = self.model.upsample(logits)
+                spatial = self.model.remember(feature, high, score, prompted=prompted)
+                shown = torch.stack([a.low for a in answers[chunk]])
+                foreground = self.model.foreground(shown)
+            for k, (own, answer) in enumerate(zip(features[chunk], answers[chunk], strict=True)):
+                unit = shared.setdefault(id(own), fingerprint(own))
+                entries.append(
+                    MemoryEntry(spatial[k].bfloat16(), foreground[k], answer.pointer, unit)
+                )
+        return entries
+
+    def recall_mask(self, feature: Tensor, mask: NDArray[np.bool_], view: View) -> Answer:
+        """Answer of a frame whose mask (Y, X) is known, to rebuild its memory."""
+        with torch.inference_mode(), autocast(self.model.device, self.precision):
+            return self._answers(self._given_mask(feature, mask, view), [view])[0]
+
+    def _answers(self, decoded: Decoded, views: Sequence[View]) -> list[Answer]:
+        stored = decoded.low.float()
+        low = fill_holes(stored, self.config.fill_hole_area)
+        pointers, ious = decoded.pointer.float(), decoded.iou[:, 0].tolist()
+        scores = decoded.score[:, 0].tolist()
+        return [
+            Answer(view, low[k], stored[k], pointers[k], scores[k], ious[k])
+            for k, view in enumerate(views)
+        ]
+
+    def _given_mask(self, feature: Tensor, mask: NDArray[np.bool_], view: View) -> Decoded:
+        size = (self.config.image_size,) * 2
+        crop = torch.from_numpy(mask[view.slices].astype(np.float32))[None, None]
+        if crop.shape[-2:] != size:
+            crop = F.interpolate(crop, size=size, mode="bilinear", antialias=True)
+        given = (crop >= 0.5).float().to(feature.device)
+        return self.model.use_mask(feature[None], given)
+
+    def _network_points(self, prompt: Prompt, view: View) -> tuple[Tensor, Tensor]:
+        """Points (1, P, 2) in network pixels (x, y) and labels (1, P); a box is two points."""
+        parts: list[NDArray[Any]] = []
+        labels: list[int] = []
+        if prompt.box is not None:
+            parts.append(np.reshape(prompt.box, (2, 2)))
+            labels += BOX_CORNERS
+        if prompt.points is not None and prompt.labels is not None:
+            parts.append(prompt.points)
+            labels += prompt.labels.tolist()
+        xy = view.to_network(np.concatenate(parts), self.config.image_size)
+        return torch.from_numpy(xy)[None], torch.tensor([labels])
+
+
+def _as_prompt(logits: Tensor | None) -> Tensor | None:
+    return None if logits is None else logits[None].clamp(-LOGIT_CLAMP, LOGIT_CLAMP)

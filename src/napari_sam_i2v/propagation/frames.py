@@ -1,0 +1,247 @@
+"""Frames of a movie as the network sees them, read lazily, with one contrast for all.
+
+A movie is anything with a shape (T, Y, X) or (T, Y, X, 3) whose `movie[t]` gives a frame: a
+`Movie` of ours, a numpy, dask or zarr array.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from napari_sam_i2v.errors import MovieError, SamI2VError
+from napari_sam_i2v.network.sam_i2v import IMAGE_MEAN, IMAGE_STD
+from napari_sam_i2v.propagation.view import View
+
+__all__ = [
+    "Contrast",
+    "FrameSource",
+    "MovieLike",
+    "OneChannel",
+    "estimate_contrast",
+    "network_image",
+    "normalise",
+]
+
+SAMPLED_FRAMES = 16
+PERCENTILES = (0.3, 99.7)
+
+
+class MovieLike(Protocol):
+    """What a movie must offer."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, Y, X) or (T, Y, X, 3)."""
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """Return frame `index`."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Grey values that become black and white, the same for every frame of a movie."""
+
+    low: float
+    high: float
+
+    def apply(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """Map an image to 0 .. 255; what is not a number becomes black."""
+        scale = np.float32(255 / max(self.high - self.low, 1e-30))
+        mapped = (image.astype(np.float32) - np.float32(self.low)) * scale
+        return np.clip(np.nan_to_num(mapped, nan=0.0), 0, 255)
+
+
+def estimate_contrast(movie: MovieLike, frames: Sequence[int] | None = None) -> Contrast | None:
+    """Return robust limits from a sample of a movie's frames, or None for RGB bytes.
+
+    RGB of 8 bits passes unchanged, as published. Anything else is mapped from its 0.3 and 99.7
+    percentiles over up to 16 frames spread over the movie.
+
+    Raises
+    ------
+    MovieError
+        If the sampled frames hold no finite value.
+    """
+    if len(movie.shape) == 4 and np.dtype(getattr(movie, "dtype", np.uint8)) == np.uint8:
+        return None
+    if frames is None:
+        count = min(SAMPLED_FRAMES, movie.shape[0])
+        frames = np.unique(np.linspace(0, movie.shape[0] - 1, count).astype(int)).tolist()
+    samples = []
+    for t in frames:
+        frame = np.asarray(movie[t])
+        step = max(1, int(np.sqrt(frame.shape[0] * frame.shape[1] / 65536)))
+        values = frame[::step, ::step].astype(np.float32).ravel()
+        samples.append(values[np.isfinite(values)])
+    values = np.concatenate(samples)
+    if not values.size:
+        raise MovieError(
+            "A movie needs finite grey values; the sampled frames hold only NaN or infinity. "
+            "Give the contrast limits, or check the file."
+        )
+    low, high = np.percentile(values, PERCENTILES)
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
+    return Contrast(float(low), float(high) if high > low else float(low) + 1.0)
+
+
+def network_image(
+    frame: NDArray[Any], view: View, size: int, contrast: Contrast | None
+) -> NDArray[np.float32]:
+    """Cut a view out of a frame and resize it, as published, to (3, size, size) in 0 .. 255."""
+    crop = np.ascontiguousarray(frame[view.slices])
+    if contrast is None:
+        image = Image.fromarray(crop, "RGB" if crop.ndim == 3 else "L").convert("RGB")
+        resized = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+        return resized.transpose(2, 0, 1).astype(np.float32)
+    mapped = contrast.apply(crop)
+    planes = mapped[..., None] if mapped.ndim == 2 else mapped
+    out = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(planes[..., c])).resize(
+                (size, size), Image.Resampling.BICUBIC
+            )
+        )
+        for c in range(planes.shape[-1])
+    ]
+    stacked = np.clip(np.stack(out), 0, 255)
+    return np.broadcast_to(stacked, (3, size, size)) if len(out) == 1 else stacked
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Scale images (..., 3, S, S) from 0 .. 255 to the network's input."""
+    mean = torch.tensor(IMAGE_MEAN, device=images.device)[:, None, None]
+    std = torch.tensor(IMAGE_STD, device=images.device)[:, None, None]
+    return (images / 255 - mean) / std
+
+
+class FrameSource:
+    """Frames of a movie in one direction of time, cached for a clip, with read-ahead.
+
+    Parameters
+    ----------
+    movie
+        (T, Y, X) or (T, Y, X, 3).
+    contrast
+        From `estimate_contrast`; None passes bytes unchanged.
+    size
+        Side of the network's input.
+    reverse
+        Show the movie flipped in time: index 0 is its last frame.
+    keep
+        Raw frames to hold, at least a clip's length.
+
+    Raises
+    ------
+    MovieError
+        When a frame cannot be read; the message names it.
+    """
+
+    def __init__(
+        self,
+        movie: MovieLike,
+        contrast: Contrast | None,
+        size: int,
+        *,
+        reverse: bool = False,
+        keep: int = 8,
+    ) -> None:
+        self.movie, self.contrast, self.size = movie, contrast, size
+        self.reverse, self.keep = reverse, keep
+        self.n_frames = int(movie.shape[0])
+        self.shape = (int(movie.shape[1]), int(movie.shape[2]))
+        self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._images: OrderedDict[tuple[int, View], NDArray[np.float32]] = OrderedDict()
+        self._ahead: dict[int, Future[NDArray[Any]]] = {}
+        self._lock = threading.Lock()
+        self._reader: ThreadPoolExecutor | None = None
+
+    def to_movie(self, index: int) -> int:
+        """Movie frame of an index in this direction; its own inverse."""
+        return self.n_frames - 1 - index if self.reverse else index
+
+    def frame(self, index: int) -> NDArray[Any]:
+        """Raw frame (Y, X) or (Y, X, 3) at an index in this direction of time."""
+        with self._lock:
+            if index in self._cache:
+                self._cache.move_to_end(index)
+                return self._cache[index]
+            waiting = self._ahead.pop(index, None)
+        frame = waiting.result() if waiting is not None else self._read(index)
+        with self._lock:
+            self._cache[index] = frame
+            while len(self._cache) > self.keep:
+                self._cache.popitem(last=False)
+        return frame
+
+    def read_ahead(self, index: int) -> None:
+        """Start to read a frame in the background."""
+        with self._lock:
+            inside = 0 <= index < self.n_frames
+            if not inside or index in self._cache or index in self._ahead:
+                return
+            if self._reader is None:
+                self._reader = ThreadPoolExecutor(1, thread_name_prefix="sam-i2v-reader")
+            self._ahead[index] = self._reader.submit(self._read, index)
+
+    def clip(self, indices: Sequence[int], views: Sequence[View]) -> Tensor:
+        """Normalised clips (len(views), 3, len(indices), size, size), one per view."""
+        stacks = [
+            np.stack([self._image(index, view) for index in indices], axis=1) for view in views
+        ]
+        clips = torch.from_numpy(np.stack(stacks))
+        return normalise(clips.transpose(1, 2)).transpose(1, 2)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        if self._reader is not None:
+            self._reader.shutdown(wait=False, cancel_futures=True)
+            self._reader = None
+        self._ahead.clear()
+
+    def _image(self, index: int, view: View) -> NDArray[np.float32]:
+        key = (index, view)
+        if key not in self._images:
+            frame = self.frame(index)
+            self._images[key] = network_image(frame, view, self.size, self.contrast)
+            # Enough for a clip through one view; other views rarely come back.
+            while len(self._images) > self.keep:
+                self._images.popitem(last=False)
+        return self._images[key]
+
+    def _read(self, index: int) -> NDArray[Any]:
+        t = self.to_movie(index)
+        try:
+            return np.asarray(self.movie[t])
+        except SamI2VError:
+            raise
+        except Exception as error:
+            raise MovieError(
+                f"Frame {t} of the movie cannot be read ({type(error).__name__}: {error}). "
+                "Check the file, or leave the frame out with a range of frames."
+            ) from error
+
+
+class OneChannel:
+    """A channel (or a slice of channels) of a movie (T, Y, X, C), as lazy as the movie is."""
+
+    def __init__(self, movie: MovieLike, channel: int | slice) -> None:
+        self.movie, self.channel = movie, channel
+        count = len(range(*channel.indices(movie.shape[-1]))) if isinstance(channel, slice) else 0
+        self.shape = tuple(movie.shape[:3]) + ((count,) if count else ())
+        self.dtype = np.dtype(getattr(movie, "dtype", np.uint8))
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        """Frame `index`."""
+        return np.asarray(self.movie[index])[..., self.channel]

@@ -1,0 +1,323 @@
+"""One pass in one direction of time: frames in, answers out, one frame at a time."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from napari_sam_i2v.network.memory_filter import FilterStrategy, Selection
+from napari_sam_i2v.propagation.engine import Answer, Engine
+from napari_sam_i2v.propagation.frames import FrameSource
+from napari_sam_i2v.propagation.memory_bank import MemoryBank
+from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.view import (
+    Box,
+    View,
+    ViewMode,
+    bounding_box,
+    box_size,
+    click_views,
+    place,
+    window,
+)
+
+__all__ = ["Propagator", "Track"]
+
+SMOOTHING = 0.4
+"""Weight of the newest size in the size that sets a window's side."""
+GROWTH_WHEN_LOST = 1.15
+"""Factor by which a window grows on each frame without its object, up to twice."""
+GOOD_FILL = (0.1, 0.7)
+"""Share of a window's side that an object should take up when a click's window is chosen."""
+
+
+@dataclass
+class Track:
+    """One object in one direction of time: its memory, its prompts' answers, and its window.
+
+    Frames are indices in the pass's own direction.
+    """
+
+    object_id: int
+    bank: MemoryBank
+    rounds: Mapping[int, Sequence[Prompt]] = field(default_factory=dict)
+    answers: dict[int, Answer] = field(default_factory=dict)
+    view: View | None = None
+    size: float = 0.0
+    lost: int = 0
+
+    def forget_from(self, index: int) -> None:
+        """Drop what was tracked from `index` on; prompted memories stay."""
+        self.bank.forget_from(index)
+
+    def forget_prompt(self, index: int) -> None:
+        """Drop the answer and memory of a prompted frame."""
+        self.answers.pop(index, None)
+        self.bank.permanent.pop(index, None)
+
+
+class Propagator:
+    """Runs tracks over a movie.
+
+    Parameters
+    ----------
+    engine
+        The network.
+    source
+        Frames in the direction of this pass.
+    view
+        "auto", "frame" or "follow"; see `napari_sam_i2v.propagation.view`.
+    strategy, seed
+        Memory filtering; the seed matters to "multinomial" alone.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        source: FrameSource,
+        *,
+        view: ViewMode = "auto",
+        strategy: FilterStrategy = "top-k",
+        seed: int = 0,
+    ) -> None:
+        self.engine, self.source = engine, source
+        self.view_mode: ViewMode = view
+        self.strategy: FilterStrategy = strategy
+        self.seed = seed
+
+    def run(
+        self, tracks: Sequence[Track], starts: Mapping[int, int], stop: int
+    ) -> Iterator[tuple[int, dict[int, Answer]]]:
+        """Propagate.
+
+        Parameters
+        ----------
+        tracks
+            Objects of this pass, with the memory that they have from before.
+        starts
+            Object id -> first index to give an answer for.
+        stop
+            Index after the last.
+
+        Yields
+        ------
+        tuple
+            An index, and the answers of the objects that have started by then.
+        """
+        for track in tracks:
+            self.prepare(track)
+        first = min(starts[track.object_id] for track in tracks)
+        for index in range(first, stop):
+            self.source.read_ahead(index + 1)
+            active = [track for track in tracks if starts[track.object_id] <= index]
+            yield index, self.step(active, index)
+
+    def prepare(self, track: Track) -> None:
+        """Answer an object's prompts that need no memory, so that every frame can use them."""
+        for index in track.rounds:
+            if index not in track.bank.permanent and not self._corrects(track, index):
+                self.answer(track, index)
+
+    def step(self, tracks: Sequence[Track], index: int) -> dict[int, Answer]:
+        """Answer one frame for all objects of a pass."""
+        prompted = [track for track in tracks if index in track.rounds]
+        tracked = [track for track in tracks if index not in track.rounds]
+        answers = {track.object_id: self.answer(track, index) for track in prompted}
+        answers |= self._track(tracked, index)
+        for track in tracks:
+            self._follow(track, answers[track.object_id])
+        return answers
+
+    def answer(self, track: Track, index: int) -> Answer:
+        """Answer the prompts of an object on a frame, and remember the answer for good."""
+        if index in track.answers:
+            return track.answers[index]
+        rounds = track.rounds[index]
+        recalled = None
+        previous: Tensor | None = None
+        if self._corrects(track, index) and track.bank.conditioning(index):
+            view = self._tracking_view(track, rounds)
+            feature = self.engine.encode(self.source, index, [view])[0]
+            recalled = self._recall(track, index, feature)
+            previous = self.engine.track([feature], [view], [recalled])[0].low
+        else:
+            view = self.first_view(rounds, index)
+            feature = self.engine.encode(self.source, index, [view])[0]
+        answer = self.engine.prompt(feature, rounds, view, recalled=recalled, previous=previous)
+        entry = self.engine.remember([feature], [answer], prompted=True)[0]
+        track.bank.remember(index, entry, prompted=True)
+        track.answers[index] = answer
+        self._follow(track, answer, anew=True)
+        return answer
+
+    def rebuild(self, track: Track, index: int, mask: np.ndarray) -> None:
+        """Remember a frame from its mask (Y, X), as if it had just been tracked."""
+        box = bounding_box(mask)
+        if box is None:
+            return
+        view = self._placed(box)
+        feature = self.engine.encode(self.source, index, [view])[0]
+        answer = self.engine.recall_mask(feature, mask, view)
+        entry = self.engine.remember([feature], [answer], prompted=False)[0]
+        track.bank.remember(index, entry, prompted=False)
+        self._follow(track, answer, anew=True)
+
+    def first_view(self, rounds: Sequence[Prompt], index: int) -> View:
+        """Choose where to look for an object that is known from its prompts alone."""
+        shape = self.source.shape
+        if self.view_mode == "frame":
+            return View.whole(shape)
+        for prompt in rounds:
+            if prompt.mask is not None:
+                box = bounding_box(prompt.mask)
+                return View.whole(shape) if box is None else self._placed(box)
+            if prompt.box is not None:
+                return self._placed(prompt.box)
+        return self._placed(self._probe(rounds[0], index))
+
+    # ---- windows --------------------------------------------------------------------------
+
+    def _probe(self, prompt: Prompt, index: int) -> Sequence[float]:
+        """Estimate a clicked object's box by looking at several scales around the click."""
+        points, labels = prompt.points, prompt.labels
+        if points is None or labels is None:
+            raise ValueError("A prompt with points is required.")
+        positive = points[labels == 1] if (labels == 1).any() else points
+        centre = positive.mean(axis=0)
+        views = click_views(centre, self.source.shape)
+        views = [v for v in views if _holds(v, points)] or [View.whole(self.source.shape)]
+        best: Sequence[float] = (0, 0, *self.source.shape)
+        best_fit = -1.0
+        for view, masks, ious, score in self.engine.try_views(self.source, index, prompt, views):
+            for logits, iou in zip(masks, ious.tolist(), strict=True):
+                inside = (logits > 0).cpu().numpy()
+                box = bounding_box(inside)
+                if box is None:
+                    continue
+                fit = iou * _fit(box, inside.shape[0], view, self.source.shape)
+                fit *= 1.0 if score > 0 else 0.5
+                if fit > best_fit:
+                    best, best_fit = _to_movie(box, view, inside.shape[0]), fit
+        return best
+
+    def _placed(self, box: Sequence[float]) -> View:
+        config = self.engine.config
+        return place(
+            box, self.source.shape,
+            scale=config.window_scale, below=config.follow_below, mode=self.view_mode,
+        )  # fmt: skip
+
+    def _tracking_view(self, track: Track, rounds: Sequence[Prompt]) -> View:
+        """Where a tracked object is looked at; where it is prompted if that lies elsewhere."""
+        shape = self.source.shape
+        view = track.view
+        if view is None:
+            return View.whole(shape)
+        for prompt in rounds:
+            if prompt.mask is not None:
+                box: Box | None = bounding_box(prompt.mask)
+                return view if box is None else self._placed(box)
+            if prompt.box is not None:
+                return self._placed(prompt.box)
+            if prompt.points is not None and not _holds(view, prompt.points):
+                centre = prompt.points.mean(axis=0)
+                return window(centre, max(view.height, view.width), shape)
+        return view
+
+    def _follow(self, track: Track, answer: Answer, *, anew: bool = False) -> None:
+        """Move an object's window to where it was just seen."""
+        shape = self.source.shape
+        mask = answer.paste()
+        config = self.engine.config
+        if not mask.area:
+            track.lost += 1
+            if track.view is None:
+                track.view = answer.view
+            elif track.view != View.whole(shape):
+                grown = track.size * config.window_scale
+                grown *= min(GROWTH_WHEN_LOST**track.lost, 2.0)
+                track.view = window(_centre(track.view), grown, shape)
+            return
+        size = box_size(mask.box)
+        if anew or not track.size:
+            track.size = size
+        else:
+            track.size += SMOOTHING * (size - track.size)
+        track.lost = 0
+        whole = track.view == View.whole(shape) or (anew and answer.view == View.whole(shape))
+        if self.view_mode == "frame" or (whole and self.view_mode != "follow" and not anew):
+            track.view = View.whole(shape)
+            return
+        half = track.size / 2
+        y, x = (mask.box[0] + mask.box[2]) / 2, (mask.box[1] + mask.box[3]) / 2
+        track.view = self._placed((y - half, x - half, y + half, x + half))
+
+    # ---- memory ---------------------------------------------------------------------------
+
+    def _track(self, tracks: Sequence[Track], index: int) -> dict[int, Answer]:
+        """Track objects on a frame that has no prompt of theirs, and remember the answers."""
+        if not tracks:
+            return {}
+        views = [track.view or View.whole(self.source.shape) for track in tracks]
+        features = self.engine.encode(self.source, index, views)
+        recalled = [
+            self._recall(track, index, feature)
+            for track, feature in zip(tracks, features, strict=True)
+        ]
+        answers = self.engine.track(features, views, recalled)
+        entries = self.engine.remember(features, answers, prompted=False)
+        for track, entry in zip(tracks, entries, strict=True):
+            track.bank.remember(index, entry, prompted=False)
+        return {track.object_id: a for track, a in zip(tracks, answers, strict=True)}
+
+    def _recall(self, track: Track, index: int, feature: Tensor) -> tuple[MemoryBank, Selection]:
+        key = f"{self.seed}/{track.object_id}/{self.source.to_movie(index)}/{self.source.reverse}"
+        selection = track.bank.filter(
+            index, feature, strategy=self.strategy, seed=zlib.crc32(key.encode())
+        )
+        if selection is None:
+            raise ValueError(f"Object {track.object_id} has no prompt to be tracked from.")
+        return track.bank, selection
+
+    @staticmethod
+    def _corrects(track: Track, index: int) -> bool:
+        return track.rounds[index][0].correction
+
+
+def _holds(view: View, points: np.ndarray) -> bool:
+    low, high = (view.y, view.x), (view.y + view.height, view.x + view.width)
+    return bool((points >= np.array(low) - 0.5).all() and (points <= np.array(high)).all())
+
+
+def _centre(view: View) -> tuple[float, float]:
+    return view.y + view.height / 2, view.x + view.width / 2
+
+
+def _to_movie(box: Box, view: View, side: int) -> tuple[float, float, float, float]:
+    """Box in mask-logit pixels of a view -> movie pixels."""
+    scale = (view.height / side, view.width / side)
+    y0, y1 = (view.y + box[i] * scale[0] for i in (0, 2))
+    x0, x1 = (view.x + box[i] * scale[1] for i in (1, 3))
+    return y0, x0, y1, x1
+
+
+def _fit(box: Box, side: int, view: View, shape: Sequence[int]) -> float:
+    """How well a window suits what was found in it: cut off or tiny objects suit badly."""
+    share = box_size(box) / side
+    low, high = GOOD_FILL
+    fit = 1.0
+    if share < low:
+        fit *= share / low
+    if share > high and view != View.whole(shape):
+        fit *= 0.6
+    cut = [
+        box[0] == 0 and view.y > 0,
+        box[1] == 0 and view.x > 0,
+        box[2] == side and view.y + view.height < shape[0],
+        box[3] == side and view.x + view.width < shape[1],
+    ]
+    return fit * (0.5 if any(cut) else 1.0)
