@@ -1,0 +1,252 @@
+"""Label stacks to TIFF and OME-Zarr: streamed frame by frame, renamed into place when whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import zarr
+
+from napari_sam_i2v.errors import InputError, OutputError
+from napari_sam_i2v.movies.labels import LabelStore, _as_json
+from napari_sam_i2v.movies.ome_zarr import ome_attributes
+from napari_sam_i2v.movies.output import OWN_KEY, check_target, remove_own
+from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
+
+__all__ = ["save_ome_zarr", "save_tiff"]
+
+Triple = tuple[float, float, float]
+Units = tuple[str, str, str]
+_NO_UNITS: Units = (TIME_UNKNOWN, SPACE_UNKNOWN, SPACE_UNKNOWN)
+# ImageJ files are classic TIFF: offsets end at 4 GiB. Bigger stacks become OME BigTIFF.
+_CLASSIC_LIMIT = 2**32 - 2**25
+_IMAGEJ_TIME = {"second": "sec", "millisecond": "ms", "minute": "min"}
+_OME_UNITS = {
+    "second": "s",
+    "millisecond": "ms",
+    "microsecond": "µs",
+    "minute": "min",
+    "hour": "h",
+    "day": "d",
+    "micrometer": "µm",
+    "nanometer": "nm",
+    "millimeter": "mm",
+    "centimeter": "cm",
+    "meter": "m",
+    "inch": "in",
+    "angstrom": "Å",
+}
+
+
+def save_tiff(
+    labels: Any,
+    path: str | os.PathLike[str],
+    *,
+    scale: Triple = (1.0, 1.0, 1.0),
+    units: Units = _NO_UNITS,
+    metadata: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write labels (T, Y, X) as a zlib-compressed TIFF with axes TYX.
+
+    An ImageJ hyperstack of uint16; OME BigTIFF where ids pass 65535 or the stack 4 GB. One frame
+    is held at a time. The same input gives the same bytes: no date, no random id.
+
+    Parameters
+    ----------
+    labels
+        Anything with `shape` and ``labels[t]`` -> (Y, X) integers: numpy, dask, zarr, LabelStore.
+    path
+        The file; its folder must exist. It is written beside and renamed when whole.
+    scale, units
+        Step along (t, y, x) and its units, as `Movie` has them.
+    metadata
+        Where the labels come from; kept as JSON in the file's description (ImageJ: Info).
+    overwrite
+        Whether an older TIFF of ours may be replaced. Nothing else ever is.
+
+    Raises
+    ------
+    InputError
+        If the labels are not (T, Y, X) integers that fit 32 bits.
+    OutputError
+        If something is there already, or the file cannot be written.
+    """
+    target = check_target(path, overwrite=overwrite)
+    write_tiff(labels, target, scale=scale, units=units, metadata=metadata)
+    return target
+
+
+def write_tiff(
+    labels: Any, target: Path, *, scale: Triple, units: Units, metadata: Mapping[str, Any] | None
+) -> None:
+    """Write like `save_tiff`, replacing whatever file is at `target`: the caller has asked."""
+    shape, dtype = _shape_of(labels), fitting_dtype(labels)
+    small = shape[0] * shape[1] * shape[2] * dtype.itemsize < _CLASSIC_LIMIT
+    imagej = small and dtype.itemsize == 2
+    note = json.dumps(_as_json(metadata), sort_keys=True) if metadata else ""
+    head = _imagej_head(scale, units, note) if imagej else _ome_head(shape, scale, units, note)
+    with _renamed_when_whole(target) as part:
+        tifffile.imwrite(
+            part,
+            _planes(labels, dtype),
+            shape=shape,
+            dtype=dtype,
+            imagej=imagej,
+            ome=not imagej,
+            bigtiff=not small,
+            photometric="minisblack",
+            compression="zlib",
+            compressionargs={"level": 6},
+            maxworkers=1,
+            software=OWN_KEY,
+            **head,
+        )
+
+
+def save_ome_zarr(
+    labels: Any,
+    path: str | os.PathLike[str],
+    *,
+    scale: Triple = (1.0, 1.0, 1.0),
+    units: Units = _NO_UNITS,
+    metadata: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write labels (T, Y, X) as an OME-Zarr label image (a `LabelStore` that is all done).
+
+    At IMAGE.zarr/labels/NAME of an OME-Zarr image it takes that image's version (0.4 or 0.5) and
+    is entered in the image's list of labels. Parameters and errors are those of `save_tiff`.
+    """
+    image = _image_around(Path(path))
+    if image is not None:
+        image.require_group("labels")
+    target = check_target(path, overwrite=overwrite)
+    dtype = fitting_dtype(labels)
+    with _renamed_when_whole(target) as part:
+        store = LabelStore.create(
+            part,
+            shape=_shape_of(labels),
+            dtype=dtype,
+            scale=scale,
+            units=units,
+            metadata=metadata,
+            name=target.stem,
+            zarr_format=image.metadata.zarr_format if image is not None else 3,
+        )
+        for t, plane in enumerate(_planes(labels, dtype)):
+            store[t] = plane
+        remove_own(target)
+    if image is not None:
+        _enter_in_labels(image, target.name)
+    return target
+
+
+def fitting_dtype(labels: Any) -> np.dtype:
+    """Give uint16, or uint32 where ids need it; wide types are looked through frame by frame.
+
+    Raises
+    ------
+    InputError
+        If the labels are no integers, negative, or too large.
+    """
+    dtype = np.dtype(labels.dtype)
+    if dtype.kind not in "bui":
+        raise InputError(f"labels must be integers, got {dtype}")
+    if dtype.kind != "i" and dtype.itemsize <= 2:
+        return np.dtype(np.uint16)
+    low = high = 0
+    for t in range(_shape_of(labels)[0]):
+        plane = np.asarray(labels[t])
+        low, high = min(low, int(plane.min())), max(high, int(plane.max()))
+    if low < 0 or high > np.iinfo(np.uint32).max:
+        raise InputError(f"ids must lie in 0..{np.iinfo(np.uint32).max}, got {low}..{high}")
+    return np.dtype(np.uint16 if high <= np.iinfo(np.uint16).max else np.uint32)
+
+
+def _shape_of(labels: Any) -> tuple[int, int, int]:
+    shape = tuple(int(n) for n in labels.shape)
+    if len(shape) != 3 or 0 in shape:
+        raise InputError(f"labels need the shape (T, Y, X), all at least 1, got {shape}")
+    return shape[0], shape[1], shape[2]
+
+
+def _planes(labels: Any, dtype: np.dtype) -> Iterator[np.ndarray]:
+    return (np.asarray(labels[t]).astype(dtype, copy=False) for t in range(labels.shape[0]))
+
+
+def _imagej_head(scale: Triple, units: Units, note: str) -> dict[str, Any]:
+    head: dict[str, Any] = {"axes": "TYX"}
+    if units[0] == "hour":
+        scale, units = (scale[0] * 60, *scale[1:]), ("minute", *units[1:])
+    if units[0] in _IMAGEJ_TIME:
+        head |= {"finterval": float(scale[0]), "tunit": _IMAGEJ_TIME[units[0]]}
+    if units[2] != SPACE_UNKNOWN:
+        head["unit"] = "micron" if units[2] == "micrometer" else units[2]
+    if note:
+        head["Info"] = note
+    resolution = (1 / float(scale[2]), 1 / float(scale[1]))
+    return {"metadata": head, "resolution": resolution}
+
+
+def _ome_head(shape: tuple[int, ...], scale: Triple, units: Units, note: str) -> dict[str, Any]:
+    head: dict[str, Any] = {"axes": "TYX", "Creator": OWN_KEY}
+    # OME wants an id per file; this one follows from the content's description alone.
+    head["UUID"] = str(uuid.uuid5(uuid.NAMESPACE_OID, repr((shape, scale, units, note))))
+    keys = ("TimeIncrement", "PhysicalSizeY", "PhysicalSizeX")
+    for key, step, unit in zip(keys, scale, units, strict=True):
+        if unit in _OME_UNITS:
+            head |= {key: float(step), f"{key}Unit": _OME_UNITS[unit]}
+    if note:
+        head["Description"] = note
+    return {"metadata": head}
+
+
+@contextmanager
+def _renamed_when_whole(target: Path) -> Iterator[Path]:
+    """Give a name beside the target; rename it there at the end, remove it on failure."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    if os.path.lexists(part):
+        raise OutputError(f"{part} is in the way of writing {target.name}: remove it")
+    try:
+        yield part
+        os.replace(part, target)
+    except OutputError:
+        raise
+    except OSError as err:
+        raise OutputError(f"{target} cannot be written: {err.strerror or err}") from err
+    finally:
+        if os.path.lexists(part):
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+
+
+def _image_around(target: Path) -> Any:
+    """Find the OME-Zarr image in whose `labels` folder the target lies; None if in none."""
+    labels = target.resolve().parent
+    if labels.name != "labels":
+        return None
+    try:
+        group = zarr.open_group(str(labels.parent), mode="r+")
+    except (OSError, ValueError, KeyError):
+        return None
+    return group if "multiscales" in ome_attributes(group) else None
+
+
+def _enter_in_labels(image: Any, name: str) -> None:
+    """Add a name to an image's list of labels, keeping what else is written there."""
+    labels = image.require_group("labels")
+    names = list(ome_attributes(labels).get("labels") or [])
+    if name in names:
+        return
+    if image.metadata.zarr_format == 2:
+        labels.attrs["labels"] = [*names, name]
+    else:
+        labels.attrs["ome"] = {"version": "0.5", **ome_attributes(labels), "labels": [*names, name]}

@@ -1,0 +1,140 @@
+"""napari's reader and writer: lazy layers with their scale, and labels out again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from PIL import Image
+
+from napari_sam_i2v.errors import InputError, OutputError
+from napari_sam_i2v.movies.export import save_ome_zarr
+from napari_sam_i2v.movies.movie import open_movie
+from napari_sam_i2v.movies.napari_io import get_reader, read_layers, write_labels
+
+STACK = np.arange(4 * 6 * 8, dtype=np.uint8).reshape(4, 6, 8)
+
+
+def save_stack(path: Path, **options: Any) -> str:
+    about = {"axes": "TYX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.5, "TimeIncrement": 2.0}
+    tifffile.imwrite(path, STACK, ome=True, metadata=about, **options)
+    return str(path)
+
+
+def test_what_is_ours(tmp_path: Path) -> None:
+    assert get_reader(save_stack(tmp_path / "movie.tif")) is read_layers
+    zarr.create_array(str(tmp_path / "a.zarr"), data=STACK)
+    assert get_reader(str(tmp_path / "a.zarr")) is read_layers
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(STACK[0]).save(tmp_path / "pictures" / "0.png")
+    assert get_reader(str(tmp_path / "pictures")) is read_layers
+
+
+def test_what_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.tif").write_text("no tiff")
+    (tmp_path / "none.tif").touch()
+    for path in ("empty", "text.tif", "none.tif", "missing.tif", "bad\0name.tif", "a" * 5000):
+        assert get_reader(str(tmp_path / path)) is None
+    assert get_reader([save_stack(tmp_path / "movie.tif")]) is None
+    assert get_reader(None) is None  # type: ignore[arg-type]
+
+
+def test_movie_is_a_lazy_layer(tmp_path: Path) -> None:
+    path = save_stack(tmp_path / "movie.ome.tif", compression="zlib")
+    ((data, meta, kind),) = read_layers(path)
+    assert kind == "image" and meta["rgb"] is False
+    assert data.shape == STACK.shape and data.chunks[0] == (1, 1, 1, 1)
+    np.testing.assert_array_equal(data.compute(), STACK)
+    assert meta["name"] == "movie.ome"
+    assert meta["scale"] == (2.0, 0.5, 0.25)
+    assert meta["units"] == ("second", "micrometer", "micrometer")
+    assert meta["axis_labels"] == ("t", "y", "x")
+
+
+def test_channels_and_depth(tmp_path: Path) -> None:
+    data = np.arange(3 * 2 * 4 * 6 * 8, dtype=np.uint16).reshape(3, 2, 4, 6, 8)
+    path = tmp_path / "movie.tif"
+    about = {"axes": "TCZYX", "Channel": {"Name": ["BF", "RFP"]}}
+    tifffile.imwrite(path, data, ome=True, metadata=about)
+    ((lazy, meta, _),) = read_layers(str(path))
+    # Channel and depth may come in any order; the channel axis is named.
+    assert meta["channel_axis"] == 1 and meta["name"] == ["movie BF", "movie RFP"]
+    assert meta["axis_labels"] == ("t", "z", "y", "x") and len(meta["scale"]) == 4
+    np.testing.assert_array_equal(lazy.compute(), data)
+
+
+def test_colour(tmp_path: Path) -> None:
+    data = np.arange(4 * 6 * 8 * 3, dtype=np.uint8).reshape(4, 6, 8, 3)
+    tifffile.imwrite(tmp_path / "movie.tif", data, photometric="rgb")
+    ((lazy, meta, _),) = read_layers(str(tmp_path / "movie.tif"))
+    assert meta["rgb"] is True and meta["axis_labels"] == ("t", "y", "x")
+    assert meta["units"] == ("pixel", "pixel", "pixel")  # pint knows no frames
+    np.testing.assert_array_equal(lazy.compute(), data)
+
+
+def test_labels_of_an_image_come_along(shared_data: Path) -> None:
+    path = shared_data / "formats" / "derived" / "c2c12_v05.zarr"
+    (_, image, kind), (cells, meta, other) = read_layers(str(path))
+    assert (kind, other) == ("image", "labels")
+    assert (image["name"], meta["name"]) == ("c2c12_v05", "cells")
+    expected = tifffile.imread(shared_data / "c2c12" / "labels.tif")
+    np.testing.assert_array_equal(cells[7].compute(), expected[7])
+
+
+def test_layers_can_be_added_to_napari(tmp_path: Path) -> None:
+    components = pytest.importorskip("napari.components")
+    viewer = components.ViewerModel()
+    data = np.arange(3 * 2 * 6 * 8, dtype=np.uint16).reshape(3, 2, 6, 8)
+    tifffile.imwrite(tmp_path / "movie.tif", data, imagej=True, metadata={"axes": "TCYX"})
+    for layer, meta, _ in read_layers(str(tmp_path / "movie.tif")):
+        viewer.add_image(layer, **meta)
+    for layer, meta, _ in read_layers(save_stack(tmp_path / "one.tif")):
+        viewer.add_image(layer, **meta)
+    save_ome_zarr(STACK, tmp_path / "out.zarr", scale=(2.0, 0.5, 0.5))
+    for layer, meta, kind in read_layers(str(tmp_path / "out.zarr")):
+        assert kind == "labels"
+        viewer.add_labels(layer, **meta)
+    names = [layer.name for layer in viewer.layers]
+    assert names == ["movie channel 0", "movie channel 1", "one", "out"]
+    assert tuple(viewer.layers["one"].axis_labels) == ("t", "y", "x")
+    assert tuple(viewer.layers["out"].scale) == (2.0, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("ending", ["tif", "zarr"])
+def test_write_labels(tmp_path: Path, ending: str) -> None:
+    layers = pytest.importorskip("napari.layers")
+    units = ("second", "micrometer", "micrometer")
+    layer = layers.Labels(STACK.astype(np.int64), scale=(2.0, 0.5, 0.25), units=units)
+    data, meta, _ = layer.as_layer_data_tuple()
+    path = str(tmp_path / f"out.{ending}")
+    for _ in range(2):  # the second time replaces, as napari has asked the user
+        assert write_labels(path, data, meta) == [path]
+    movie = open_movie(path)
+    np.testing.assert_array_equal(np.asarray(movie), STACK)
+    assert movie.scale == pytest.approx((2.0, 0.5, 0.25))
+    assert movie.units == units
+
+
+def test_write_labels_of_other_shapes(tmp_path: Path) -> None:
+    path = str(tmp_path / "out.tif")
+    write_labels(path, STACK[0], {"scale": (0.5, 0.25), "units": ("pixel", "pixel")})
+    assert open_movie(path).shape == (1, 6, 8)
+    write_labels(path, [STACK, STACK[:, ::2, ::2]], {"multiscale": True})
+    assert open_movie(path).shape == STACK.shape
+    with pytest.raises(InputError, match=r"\(T, Y, X\) or \(Y, X\)"):
+        write_labels(path, STACK[None], {})
+
+
+def test_write_labels_spares_folders(tmp_path: Path) -> None:
+    for ending in ("tif", "zarr"):
+        folder = tmp_path / f"folder.{ending}"
+        folder.mkdir()
+        (folder / "data").touch()
+        with pytest.raises(OutputError):
+            write_labels(str(folder), STACK, {})
+        assert (folder / "data").exists()

@@ -1,0 +1,324 @@
+"""Prompts from files: what is read, and what is said about files that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_sam_i2v.errors import OutputError, PromptError
+from napari_sam_i2v.movies.export import save_ome_zarr
+from napari_sam_i2v.prompt_files import read_prompts, write_prompts
+from napari_sam_i2v.propagation.prompts import Prompt
+
+SHAPE = (5, 60, 80)
+
+
+@pytest.fixture
+def saved(tmp_path: Path):
+    def save(text: str, name: str = "prompts.csv") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return save
+
+
+def listed(prompts: list[Prompt]) -> list[tuple]:
+    return [
+        (p.object_id, p.frame, *(None if a is None else a.tolist() for a in (p.points, p.labels)))
+        for p in prompts
+    ]
+
+
+# --- CSV -----------------------------------------------------------------------------------------
+
+
+def test_points_of_an_object_on_a_frame_are_one_prompt(saved) -> None:
+    text = "object_id,frame,y,x,label\n2,0,10,20,1\n1,3,5.5,6,1\n2,0,11,21,0\n2,1,1,2,1\n"
+    assert listed(read_prompts(saved(text))) == [
+        (2, 0, [[10, 20], [11, 21]], [1, 0]),
+        (2, 1, [[1, 2]], [1]),
+        (1, 3, [[5.5, 6]], [1]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "object_id,frame,y,x\n1,2,3,4\n",
+        "x,y,frame,object_id\n4,3,2,1\n",
+        "\ufeffObject_ID, Frame, Y, X, Label\r\n\r\n1, 2, 3, 4, 1\r\n",
+        "object_id;frame;y;x;label\n1;2;3;4;\n",
+        "object_id\tframe\ty\tx\n1\t2\t3\t4\n",
+        "object_id,frame,y,x,label,note\n1.0,2.0,3,4,1.0,hello\n",
+        "object_id,frame,y,x,label\n1,2,3,4,positive",
+    ],
+)
+def test_ways_of_writing_csv(saved, text: str) -> None:
+    assert listed(read_prompts(saved(text))) == [(1, 2, [[3, 4]], [1])]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("object_id,frame,y,x\n", "holds no prompts"),
+        ("1,0,10,20,1\n", "line 1: a header .* is required"),
+        ("object_id,frame,y\n1,2,3\n", "line 1: .* x missing"),
+        ("object_id,frame,y,x\n1,0,3,4\nb,0,3,4\n", "line 3: object_id must be a number"),
+        ("object_id,frame,y,x\n1.5,0,3,4\n", "line 2: object_id must be a whole number"),
+        ("object_id,frame,y,x\n0,0,3,4\n", r"line 2: object_id .* in 1\.\.65535"),
+        ("object_id,frame,y,x\n65536,0,3,4\n", r"line 2: object_id .* in 1\.\.65535"),
+        ("object_id,frame,y,x\n1,0.5,3,4\n", "line 2: frame must be a whole number"),
+        ("object_id,frame,y,x\n1,-1,3,4\n", "line 2: frame must be a whole number from 0"),
+        ("object_id,frame,y,x\n1,0,nan,4\n", "line 2: y must be finite"),
+        ("object_id,frame,y,x\n1,0,3,inf\n", "line 2: x must be finite"),
+        ("object_id,frame,y,x\n1,0,3,\n", "line 2: x must be a number"),
+        ("object_id,frame,y,x\n1,0,3\n", "line 2: the line is too short, x is missing"),
+        ("object_id,frame,y,x,label\n1,0,3,4,2\n", "line 2: label must be 1"),
+        ("index,axis-0,axis-1,axis-2,axis-3\n0,1,2,3,4\n", "line 1: points need the columns"),
+    ],
+)
+def test_wrong_csv(saved, text: str, message: str) -> None:
+    path = saved(text)
+    with pytest.raises(PromptError, match=message) as caught:
+        read_prompts(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1,5,3,4", r"line 2: object 1 is on frame 5, the movie has frames 0\.\.4"),
+        ("1,0,60,4", r"line 2: the point \(y=60, x=4\) of object 1 lies outside"),
+        ("1,0,3,-1", "line 2: the point .* lies outside"),
+    ],
+)
+def test_prompts_outside_the_movie(saved, line: str, message: str) -> None:
+    path = saved(f"object_id,frame,y,x\n{line}\n")
+    assert len(read_prompts(path)) == 1
+    with pytest.raises(PromptError, match=message):
+        read_prompts(path, movie_shape=SHAPE)
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(PromptError, match="there is no prompts file"):
+        read_prompts(tmp_path / "nowhere.csv")
+    with pytest.raises(PromptError, match=r"no prompts file .* and no label image"):
+        read_prompts(tmp_path)
+
+
+def test_binary_rubbish(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.csv"
+    path.write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(PromptError, match="cannot be read as text"):
+        read_prompts(path)
+
+
+# --- the CSV of a Points layer -------------------------------------------------------------------
+
+
+def test_points_layer_without_ids(saved) -> None:
+    text = "index,axis-0,axis-1,axis-2\n0.0,2.0,10.5,20.25\n1.0,0.0,3.0,4.0\n"
+    assert listed(read_prompts(saved(text))) == [
+        (2, 0, [[3, 4]], [1]),
+        (1, 2, [[10.5, 20.25]], [1]),
+    ]
+
+
+def test_points_layer_with_features(saved) -> None:
+    text = (
+        "index,axis-0,axis-1,axis-2,object_id,label\n"
+        "0,0.0,1.0,2.0,7,1\n1,0.0,3.0,4.0,7,0\n2,1.0,5.0,6.0,9,1\n"
+    )
+    assert listed(read_prompts(saved(text))) == [
+        (7, 0, [[1, 2], [3, 4]], [1, 0]),
+        (9, 1, [[5, 6]], [1]),
+    ]
+
+
+def test_points_layer_of_an_image(saved) -> None:
+    text = "index,axis-0,axis-1\n0,10.0,20.0\n"
+    assert listed(read_prompts(saved(text))) == [(1, 0, [[10, 20]], [1])]
+
+
+def test_what_napari_itself_writes(tmp_path: Path) -> None:
+    layers = pytest.importorskip("napari.layers")
+    from napari_builtins.io import napari_write_points
+
+    features = {"object_id": [4, 4], "label": [1, 0]}
+    points = layers.Points([[2, 10.5, 20], [2, 11, 21]], features=features, scale=(1, 0.5, 0.5))
+    path = str(tmp_path / "points.csv")
+    napari_write_points(path, points.data, points._get_state())
+    assert listed(read_prompts(path)) == [(4, 2, [[10.5, 20], [11, 21]], [1, 0])]
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+
+
+def test_json(saved) -> None:
+    text = """{"prompts": [
+      {"object_id": 3, "frame": 1, "points": [[1, 2], [3, 4]], "labels": [1, 0]},
+      {"object_id": 1, "frame": 0, "box": [1, 2, 3.5, 4]},
+      {"object_id": 3, "frame": 1, "points": [[5, 6]]},
+      {"object_id": 2, "frame": 0, "mask": {"shape": [2, 3], "runs": [1, 2, 3]}}
+    ]}"""
+    box, mask, points = read_prompts(saved(text, "prompts.json"))
+    assert box.box == (1.0, 2.0, 3.5, 4.0) and box.points is None
+    assert mask.mask is not None
+    np.testing.assert_array_equal(mask.mask, [[False, True, True], [False, False, False]])
+    assert listed([points]) == [(3, 1, [[1, 2], [3, 4], [5, 6]], [1, 0, 1])]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "line 1: not valid JSON"),
+        ("[]", r'"prompts": \[\.\.\.\]\} is required'),
+        ('{"prompts": []}', "holds no prompts"),
+        ('{"prompts": [{"frame": 0}]}', r"prompts\[0\]: object_id and frame are required"),
+        ('{"prompts": [{"object_id": 1, "frame": 0}]}', "points, a box or a mask are required"),
+        ('{"prompts": [{"object_id": true, "frame": 0}]}', "object_id must be a whole number"),
+        ('{"prompts": [{"object_id": 1, "frame": 0, "points": [1, 2]}]}', r"a point \[y, x\]"),
+        ('{"prompts": [{"object_id": 1, "frame": 0, "points": 3}]}', "a list is required"),
+        ('{"prompts": [{"object_id": 1, "frame": 0, "points": [[1, NaN]]}]}', "finite"),
+        (
+            '{"prompts": [{"object_id": 1, "frame": 0, "points": [[1, 2]], "labels": [1, 0]}]}',
+            "1 points need as many labels, got 2",
+        ),
+        ('{"prompts": [{"object_id": 1, "frame": 0, "box": [3, 2, 1, 4]}]}', "y0 < y1"),
+        ('{"prompts": [{"object_id": 1, "frame": 0, "mask": [1]}]}', "a mask is"),
+        (
+            '{"prompts": [{"object_id": 1, "frame": 0, "mask": {"shape": [2, 2], "runs": [9]}}]}',
+            "must add up",
+        ),
+    ],
+)
+def test_wrong_json(saved, text: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        read_prompts(saved(text, "prompts.json"))
+
+
+def test_json_outside_the_movie(saved) -> None:
+    box = '{"prompts": [{"object_id": 1, "frame": 0, "box": [60, 2, 70, 4]}]}'
+    with pytest.raises(PromptError, match=r"the box .* lies outside"):
+        read_prompts(saved(box, "prompts.json"), movie_shape=SHAPE)
+    mask = '{"prompts": [{"object_id": 1, "frame": 0, "mask": {"shape": [1, 2], "runs": [0, 2]}}]}'
+    with pytest.raises(PromptError, match="must agree"):
+        read_prompts(saved(mask, "prompts.json"), movie_shape=SHAPE)
+
+
+# --- label images --------------------------------------------------------------------------------
+
+
+def labels() -> np.ndarray:
+    stack = np.zeros(SHAPE, np.uint16)
+    stack[0:4, 10:20, 10:20] = 5
+    stack[2:, 30:40, 30:50] = 2
+    return stack
+
+
+@pytest.mark.parametrize("kind", ["array", "dask", "tif", "zarr"])
+def test_label_stack(tmp_path: Path, kind: str) -> None:
+    source: object = labels()
+    if kind == "dask":
+        source = da.from_array(labels(), chunks=(1, 60, 80))
+    elif kind == "tif":
+        source = tmp_path / "labels.tif"
+        tifffile.imwrite(source, labels(), imagej=True, metadata={"axes": "TYX"})
+    elif kind == "zarr":
+        source = save_ome_zarr(labels(), tmp_path / "labels.zarr")
+    first, second = read_prompts(source, movie_shape=SHAPE)
+    assert [(p.object_id, p.frame, p.points) for p in (first, second)] == [
+        (5, 0, None),
+        (2, 2, None),
+    ]
+    assert first.mask is not None and second.mask is not None
+    np.testing.assert_array_equal(first.mask, labels()[0] == 5)
+    np.testing.assert_array_equal(second.mask, labels()[2] == 2)
+
+
+@pytest.mark.parametrize("ending", ["tif", "png"])
+def test_label_image_prompts_frame_0(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"labels.{ending}"
+    Image.fromarray(labels()[3].astype(np.uint8)).save(path)
+    assert [(p.object_id, p.frame) for p in read_prompts(path, movie_shape=SHAPE)] == [
+        (2, 0),
+        (5, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (np.zeros(SHAPE, np.uint8), "holds no prompts"),
+        (np.ones((2, 3)), "must be integers"),
+        (np.ones((2, 3, 4, 5), int), r"\(Y, X\) or \(T, Y, X\)"),
+        (np.full((2, 3), 70000), r"1\.\.65535"),
+        (np.full((2, 3), -1), r"1\.\.65535"),
+        (np.ones((2, 3), int), "must agree"),
+        ("rubbish", "there is no prompts file"),
+    ],
+)
+def test_wrong_label_images(source: object, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        read_prompts(source, movie_shape=SHAPE)
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+POINTS = Prompt(1, 0, points=np.array([[1.0, 2.5], [3, 4]]), labels=np.array([1, 0]))
+BOX = Prompt(2, 1, box=(1.0, 2.0, 3.0, 4.0))
+MASK = Prompt(3, 2, mask=np.eye(4, 5, dtype=bool), correction=True)
+EMPTY = Prompt(4, 2, mask=np.zeros((4, 5), bool))
+
+
+def test_csv_round_trip(tmp_path: Path) -> None:
+    path = write_prompts(tmp_path / "p.csv", [POINTS])
+    assert path.read_text() == "object_id,frame,y,x,label\n1,0,1,2.5,1\n1,0,3,4,0\n"
+    assert listed(read_prompts(path)) == listed([POINTS])
+
+
+def test_json_round_trip(tmp_path: Path) -> None:
+    refined = Prompt(3, 2, points=np.array([[0.0, 1.0]]), correction=True)
+    given = [POINTS, BOX, MASK, refined, EMPTY]
+    again = read_prompts(write_prompts(tmp_path / "p.json", given))
+    assert listed(again) == listed(given)
+    assert [p.correction for p in again] == [p.correction for p in given]
+    assert again[1].box == BOX.box
+    for one, other in ((again[2], MASK), (again[4], EMPTY)):
+        assert one.mask is not None and other.mask is not None
+        np.testing.assert_array_equal(one.mask, other.mask)
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    for prompt in (BOX, MASK):
+        with pytest.raises(PromptError, match="CSV holds points only"):
+            write_prompts(tmp_path / "p.csv", [POINTS, prompt])
+    with pytest.raises(PromptError, match=r"\.csv or \.json"):
+        write_prompts(tmp_path / "p.txt", [POINTS])
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_prompts(tmp_path / "missing" / "p.csv", [POINTS])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_overwriting_is_asked_for(tmp_path: Path) -> None:
+    write_prompts(tmp_path / "p.csv", [POINTS])
+    with pytest.raises(OutputError, match="exists"):
+        write_prompts(tmp_path / "p.csv", [POINTS])
+    write_prompts(tmp_path / "p.csv", [POINTS, POINTS], overwrite=True)
+
+
+def test_development_prompts(shared_data: Path) -> None:
+    shapes = {"c2c12": (10, 234, 234), "cine_z3": (20, 256, 256), "cho01_z0": (92, 443, 512)}
+    counts = {"c2c12": 16, "cine_z3": 2, "cho01_z0": 8}
+    for name, shape in shapes.items():
+        prompts = read_prompts(shared_data / name / "prompts.csv", movie_shape=shape)
+        assert len(prompts) == counts[name]
+    dog = shared_data / "davis" / "Prompts" / "480p" / "dog.csv"
+    assert listed(read_prompts(dog, movie_shape=(60, 480, 854, 3))) == [(1, 0, [[147, 309]], [1])]
