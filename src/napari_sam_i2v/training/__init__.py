@@ -1,0 +1,1 @@
+"""Training: synthetic movies with ground truth, data sets, losses and the fitting loop."""

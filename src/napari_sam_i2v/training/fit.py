@@ -1,0 +1,264 @@
+"""Train a SAM-I2V from nothing: the image step, then the upgrade to video (paper, sec. 3 and 4).
+
+setup -> fit each stage -> save. A run folder holds a log and a checkpoint; starting again in the
+same folder goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from napari_sam_i2v.network.attention import Attention
+from napari_sam_i2v.network.config import get_config
+from napari_sam_i2v.network.device import autocast, resolve_device, resolve_precision
+from napari_sam_i2v.network.sam_i2v import SamI2V
+from napari_sam_i2v.training.forward import Outcome, image_step, video_step
+from napari_sam_i2v.training.pool import RollingPool
+from napari_sam_i2v.training.recipe import Recipe, StagePlan
+from napari_sam_i2v.training.samples import draw_batch
+
+__all__ = ["export_weights", "initialise", "train"]
+
+Stage = Literal["image", "video"]
+WARM_UP = 100
+LOG_EVERY = 10
+
+
+@dataclass
+class _Run:
+    """What a checkpoint holds."""
+
+    model: SamI2V
+    average: dict[str, torch.Tensor]
+    optimizer: torch.optim.AdamW
+    stage: Stage
+    step: int
+
+
+def initialise(model: SamI2V) -> None:
+    """Give the free parameters of an untrained network small random values."""
+    for parameter in (model.maskmem_tpos_enc, model.no_mem_embed, model.no_obj_ptr,
+                      model.no_obj_embed_spatial, model.no_mem_pos_enc):  # fmt: skip
+        nn.init.trunc_normal_(parameter, std=0.02)
+    for name, parameter in model.memory_encoder.fuser.named_parameters():
+        if name.endswith("gamma"):
+            nn.init.constant_(parameter, 0.1)
+    for parameter in model.sam_prompt_encoder.point_embeddings.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    _look_where_pointed(model)
+
+
+def _look_where_pointed(model: SamI2V) -> None:
+    """Let queries and keys of the mask decoder start equal.
+
+    A click and the image tokens around it have similar position codes. With equal projections
+    they attend to each other from the first step, and training need not discover it: without
+    this, masks ignored the click for hundreds of steps.
+    """
+    for name, unit in model.sam_mask_decoder.named_modules():
+        if not isinstance(unit, Attention) or name.endswith("self_attn"):
+            continue
+        width = unit.q_proj.weight.shape[0] / unit.heads
+        # A code of width C has the squared length C / 2: logits of about 4 at the clicked place.
+        std = (8 / (model.config.hidden_dim * width**0.5)) ** 0.5
+        nn.init.normal_(unit.q_proj.weight, std=std)
+        unit.k_proj.load_state_dict(unit.q_proj.state_dict())
+
+
+def train(
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    quiet: bool = False,
+) -> Path:
+    """Run a recipe, or go on with it, and return the path of the averaged weights.
+
+    Parameters
+    ----------
+    recipe
+        See `Recipe`.
+    folder
+        Run folder; made if missing. A checkpoint in it is continued.
+    device, precision
+        As for `resolve_device` and `resolve_precision`; bf16 suits recent CPUs too.
+    quiet
+        Log to the file only.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    place = resolve_device(device)
+    mode = resolve_precision(precision, place)
+    run = _setup(recipe, folder, place)
+    stages: tuple[tuple[Stage, StagePlan], ...] = (("image", recipe.image), ("video", recipe.video))
+    for stage, plan in stages:
+        if (run.stage, stage) == ("video", "image"):
+            continue
+        if run.stage != stage:
+            run = _enter(recipe, run.model, run.average, stage, plan)
+        with _Log(folder / "log.jsonl", quiet=quiet) as log:
+            _fit(recipe, plan, run, folder, log, lambda: autocast(place, mode))
+        _save(run, folder)
+        export_weights(run.average, folder / f"{stage}.safetensors", recipe)
+    return folder / "video.safetensors"
+
+
+def _setup(recipe: Recipe, folder: Path, place: torch.device) -> _Run:
+    torch.manual_seed(recipe.seed)
+    model = SamI2V(get_config(recipe.variant))
+    initialise(model)
+    model.to(place)
+    run = _enter(recipe, model, _copy(model), "image", recipe.image)
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=place, weights_only=True)
+        if state["stage"] == "video":
+            run = _enter(recipe, model, run.average, "video", recipe.video)
+        run.model.load_state_dict(state["model"])
+        run.optimizer.load_state_dict(state["optimizer"])
+        run.average, run.step = state["average"], state["step"]
+    return run
+
+
+def _enter(
+    recipe: Recipe, model: SamI2V, average: dict[str, torch.Tensor], stage: Stage, plan: StagePlan
+) -> _Run:
+    """Begin a stage: the upgrade starts from the averaged image weights with a fresh optimiser."""
+    if stage == "video":
+        model.load_state_dict(average)
+    trunk = list(model.image_encoder.trunk_image.parameters())
+    inside = {id(p) for p in trunk}
+    rest = [p for p in model.parameters() if id(p) not in inside]
+    groups = [
+        {"params": trunk, "factor": plan.trunk_rate, "lr": 0.0},
+        {"params": rest, "factor": 1.0, "lr": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=recipe.weight_decay)
+    return _Run(model, _copy(model), optimizer, stage, 0)
+
+
+def _fit(
+    recipe: Recipe,
+    plan: StagePlan,
+    run: _Run,
+    folder: Path,
+    log: _Log,
+    context: Any,
+) -> None:
+    device, config = run.model.device, run.model.config
+    pool = RollingPool(recipe.data)
+    run.model.train()
+    while run.step < plan.steps:
+        started = time.monotonic()
+        rng = np.random.default_rng((recipe.seed, run.stage == "video", run.step))
+        batch = draw_batch(
+            pool.at(run.step), config, rng, size=plan.batch, frames=plan.frames, device=device
+        )
+        step = image_step if run.stage == "image" else video_step
+        with context():
+            outcome = step(run.model, batch, rng, clicks=plan.clicks)
+        _update(recipe, plan, run, outcome)
+        run.step += 1
+        log.write(run.stage, run.step, outcome, time.monotonic() - started)
+        if run.step % recipe.checkpoint_every == 0:
+            _save(run, folder)
+            export_weights(run.average, folder / f"{run.stage}.safetensors", recipe)
+
+
+def _update(recipe: Recipe, plan: StagePlan, run: _Run, outcome: Outcome) -> None:
+    rate = plan.learning_rate * _schedule(run.step, plan.steps)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
+    run.optimizer.zero_grad(set_to_none=True)
+    outcome.loss.backward()
+    norm = nn.utils.clip_grad_norm_(run.model.parameters(), recipe.clip_gradient)
+    if torch.isfinite(norm):
+        run.optimizer.step()
+    decay = min(recipe.average, (run.step + 1) / (run.step + 10))
+    for name, value in run.model.state_dict().items():
+        if value.is_floating_point():
+            run.average[name].lerp_(value, 1 - decay)
+        else:
+            run.average[name].copy_(value)
+
+
+def _schedule(step: int, steps: int) -> float:
+    """Linear warm-up, then half a cosine down to 2 %."""
+    warm = min(1.0, (step + 1) / min(WARM_UP, max(1, steps // 5)))
+    return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1))))
+
+
+def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _save(run: _Run, folder: Path) -> None:
+    state = {
+        "model": run.model.state_dict(),
+        "average": run.average,
+        "optimizer": run.optimizer.state_dict(),
+        "stage": run.stage,
+        "step": run.step,
+    }
+    part = folder / "checkpoint.part"
+    torch.save(state, part)
+    part.replace(folder / "checkpoint.pt")
+
+
+def export_weights(state: dict[str, torch.Tensor], path: Path, recipe: Recipe) -> None:
+    """Write weights as safetensors with variant and recipe in the metadata.
+
+    Matrices and kernels are stored in half precision, which halves the file.
+    """
+    tensors = {
+        name: (value.half() if value.ndim > 1 else value).contiguous().cpu()
+        for name, value in state.items()
+    }
+    metadata = {"variant": recipe.variant, "recipe": json.dumps(asdict(recipe))}
+    save_file(tensors, path, metadata=metadata)
+
+
+class _Log:
+    """Losses and accuracies, averaged over a few steps, as JSON lines."""
+
+    def __init__(self, path: Path, *, quiet: bool) -> None:
+        self.path, self.quiet = path, quiet
+        self.rows: list[tuple[float, float, float, float]] = []
+
+    def __enter__(self) -> _Log:
+        self.file = self.path.open("a")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.file.close()
+
+    def write(self, stage: Stage, step: int, outcome: Outcome, seconds: float) -> None:
+        row = (float(outcome.loss.detach()), outcome.prompted_iou, outcome.tracked_iou, seconds)
+        self.rows.append(row)
+        if step % LOG_EVERY:
+            return
+        with np.errstate(all="ignore"):
+            loss, prompted, tracked, mean = (
+                float(np.nanmean(c)) if np.isfinite(c).any() else None
+                for c in np.array(self.rows).T
+            )
+        names = ("loss", "prompted_iou", "tracked_iou", "seconds")
+        values = (loss, prompted, tracked, mean)
+        rounded = [None if v is None else round(v, 4) for v in values]
+        line = json.dumps({"stage": stage, "step": step, **dict(zip(names, rounded, strict=True))})
+        self.file.write(line + "\n")
+        self.file.flush()
+        if not self.quiet:
+            print(line, flush=True)
+        self.rows.clear()

@@ -1,0 +1,174 @@
+"""Training samples: an object of a synthetic movie seen through a window that follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from napari_sam_i2v.network.config import SamI2VConfig
+from napari_sam_i2v.network.temporal import clip_indices
+from napari_sam_i2v.propagation.frames import normalise
+from napari_sam_i2v.propagation.view import View, bounding_box, box_size, window
+
+__all__ = ["Batch", "Movie8", "draw_batch", "draw_sample"]
+
+TARGET_SHARE = 2
+"""Targets are made at the network's input size divided by this."""
+MIN_PIXELS = 12
+
+
+@dataclass(frozen=True)
+class Movie8:
+    """Bytes and labels of a movie: frames (T, Y, X) or (T, Y, X, 3) uint8, labels (T, Y, X)."""
+
+    frames: NDArray[np.uint8]
+    labels: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One object over a few frames.
+
+    `clips` (T, 3, L, S, S) uint8 ends in the frame itself; `targets` (T, 1, h, w) float32 are
+    shares of each pixel.
+    """
+
+    clips: NDArray[np.uint8]
+    targets: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples: `clips` (B, T, 3, L, S, S) normalised, `targets` (B, T, 1, h, w)."""
+
+    clips: Tensor
+    targets: Tensor
+
+
+def draw_batch(
+    movies: Sequence[Movie8],
+    config: SamI2VConfig,
+    rng: np.random.Generator,
+    *,
+    size: int,
+    frames: int,
+    device: torch.device | str = "cpu",
+) -> Batch:
+    """Draw `size` samples of `frames` frames."""
+    samples = [draw_sample(movies, config, rng, frames=frames) for _ in range(size)]
+    clips = torch.from_numpy(np.stack([s.clips for s in samples])).to(device)
+    targets = torch.from_numpy(np.stack([s.targets for s in samples])).to(device)
+    scaled = normalise(clips.transpose(2, 3).float()).transpose(2, 3)
+    return Batch(scaled, targets)
+
+
+def draw_sample(
+    movies: Sequence[Movie8], config: SamI2VConfig, rng: np.random.Generator, *, frames: int
+) -> Sample:
+    """Draw one object, some frames, and the windows a tracker would look through.
+
+    Frames may be strided and reversed in time. The first frame always shows the object.
+    """
+    while True:
+        movie = movies[int(rng.integers(len(movies)))]
+        steps = _draw_frames(len(movie.frames), frames, rng)
+        ids, counts = np.unique(movie.labels[steps[0]], return_counts=True)
+        ids = ids[(ids > 0) & (counts >= MIN_PIXELS)]
+        if len(ids):
+            break
+    masks = movie.labels[steps] == rng.choice(ids)
+    views = _follow(masks, config, rng)
+    turn, flip = int(rng.integers(4)), bool(rng.integers(2))
+    change = _Tone(rng)
+    clips, targets = [], []
+    side = config.image_size // TARGET_SHARE
+    for i, view in enumerate(views):
+        clip = [_crop(movie.frames[steps[j]], view, config.image_size) for j in
+                clip_indices(i, config.clip_length)]  # fmt: skip
+        clips.append(change(np.stack(clip, axis=1)))
+        share = _crop(masks[i].astype(np.uint8) * 255, view, side, Image.Resampling.BOX)[:1]
+        targets.append(share.astype(np.float32) / 255)
+    return Sample(_oriented(np.stack(clips), turn, flip), _oriented(np.stack(targets), turn, flip))
+
+
+def _draw_frames(available: int, wanted: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Frames at a stride of 1 or 2, forward or backward; the last is repeated if too few."""
+    longest = max(1, (available - 1) // max(wanted - 1, 1))
+    stride = min(longest, 1 + int(rng.random() < 0.3))
+    length = min(wanted, (available - 1) // stride + 1)
+    start = rng.integers(available - (length - 1) * stride)
+    steps = start + stride * np.arange(length)
+    if rng.random() < 0.5:
+        steps = steps[::-1]
+    return np.concatenate((steps, np.repeat(steps[-1:], wanted - length)))
+
+
+def _follow(masks: NDArray[np.bool_], config: SamI2VConfig, rng: np.random.Generator) -> list[View]:
+    """Windows that lag one frame behind the object, with jitter; or the same wide view."""
+    shape = masks.shape[1:]
+    boxes = [bounding_box(mask) for mask in masks]
+    first = boxes[0]
+    if first is None:
+        raise ValueError("A sample starts on a frame that shows its object.")
+    size = box_size(first)
+    zoom = config.window_scale * float(np.exp(rng.normal(0, 0.3)))
+    if size * zoom > 0.8 * min(shape) or rng.random() < 0.05:
+        return [View.whole(shape)] * len(masks)
+    centre = np.array([(first[0] + first[2]) / 2, (first[1] + first[3]) / 2])
+    off = rng.uniform(-0.4, 0.4, 2) * size  # the first click is anywhere on the object
+    views, smooth = [], size
+    for i in range(len(masks)):
+        noise = rng.normal(0, 0.05, 2) * size
+        views.append(window(centre + off * (i == 0) + noise, smooth * zoom, shape))
+        box = boxes[i]
+        if box is not None:
+            centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
+            smooth = 0.6 * smooth + 0.4 * box_size(box)
+    return views
+
+
+def _crop(
+    image: NDArray[Any],
+    view: View,
+    size: int,
+    resample: Image.Resampling = Image.Resampling.BICUBIC,
+) -> NDArray[np.uint8]:
+    """(3, size, size) bytes of a view."""
+    crop = Image.fromarray(np.ascontiguousarray(image[view.slices])).resize((size, size), resample)
+    array = np.asarray(crop)
+    if array.ndim == 2:
+        return np.broadcast_to(array, (3, size, size))
+    return array.transpose(2, 0, 1)
+
+
+class _Tone:
+    """One random grey-value change for a whole sample: gain, offset, gamma, inversion, tint."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        gamma = float(np.exp(rng.normal(0, 0.2)))
+        gain = rng.uniform(0.75, 1.25)
+        offset = rng.uniform(-0.1, 0.1)
+        ramp = np.linspace(0, 1, 256) ** gamma
+        ramp = np.clip((ramp - 0.5) * gain + 0.5 + offset, 0, 1)
+        if rng.random() < 0.15:
+            ramp = 1 - ramp
+        tables = np.broadcast_to(ramp, (3, 256))
+        if rng.random() < 0.15:  # a little colour, so that RGB movies are not foreign
+            tables = np.clip(tables * rng.uniform(0.7, 1.3, (3, 1)), 0, 1)
+        self.tables = np.rint(tables * 255).astype(np.uint8)
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Keep the shape (3, ...)."""
+        return np.stack([table[plane] for table, plane in zip(self.tables, images, strict=True)])
+
+
+def _oriented(array: NDArray[Any], turn: int, flip: bool) -> NDArray[Any]:
+    turned = np.rot90(array, turn, axes=(-2, -1))
+    return np.ascontiguousarray(turned[..., ::-1] if flip else turned)
