@@ -1,0 +1,263 @@
+"""What napari layers mean to us: which axis is time, which array is the movie, where clicks lie.
+
+The one place where world coordinates become data coordinates. Nothing here changes a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam_i2v.errors import MovieError, PromptError
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Points
+
+MAX_OBJECT_ID = 65_535  # labels are uint16
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How the axes of an image layer are used; rows and columns are always the last two.
+
+    Attributes
+    ----------
+    time : int
+        The layer's time axis.
+    fixed : dict of int to int
+        Data index of each axis that is neither time nor y nor x (a channel, a z plane).
+    shape : tuple of int
+        (T, Y, X) of the movie.
+    """
+
+    time: int
+    fixed: dict[int, int]
+    shape: tuple[int, int, int]
+
+
+def level0(layer: Image) -> Any:
+    """Return the layer's array at full resolution, as it is: numpy, dask, zarr."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def time_axis(layer: Image) -> int:
+    """Return the axis called ``t`` or ``time``, else the first; y and x are the last two."""
+    labels = [str(label).lower() for label in layer.axis_labels[:-2]]
+    return next((i for i, label in enumerate(labels) if label in {"t", "time"}), 0)
+
+
+def resolve_axes(layer: Image, world_point: Sequence[float]) -> Axes:
+    """Say which pixels of an image layer are the movie.
+
+    Parameters
+    ----------
+    layer : Image
+        A layer with time, y, x and possibly more axes (and RGB).
+    world_point : sequence of float
+        The viewer's position, ``viewer.dims.point``: extra axes stay where their sliders are.
+
+    Raises
+    ------
+    MovieError
+        When the layer has no time axis.
+    """
+    if layer.ndim < 3:
+        raise MovieError(
+            f"“{layer.name}” is a single picture of shape {tuple(level0(layer).shape)}; a movie "
+            "has time as its first axis. Open the whole series as one layer."
+        )
+    shape = level0(layer).shape[: layer.ndim]
+    time = time_axis(layer)
+    at = layer.world_to_data(np.asarray(world_point)[-layer.ndim :])
+    fixed = {
+        axis: int(np.clip(round(float(at[axis])), 0, shape[axis] - 1))
+        for axis in range(layer.ndim - 2)
+        if axis != time
+    }
+    return Axes(time, fixed, (int(shape[time]), int(shape[-2]), int(shape[-1])))
+
+
+def movie_array(layer: Image, axes: Axes) -> Any:
+    """Return a lazy (T, Y, X) or (T, Y, X, 3) view of the layer's full-resolution data."""
+    data = level0(layer)
+    if not axes.fixed:
+        return data
+    index = tuple(axes.fixed.get(axis, slice(None)) for axis in range(layer.ndim))
+    if isinstance(data, np.ndarray):
+        return data[index]
+    import dask.array as da
+
+    # A zarr array would read everything when sliced; dask reads one frame when it is asked for.
+    lazy = data if isinstance(data, da.Array) else da.from_array(data)
+    return lazy[index]
+
+
+def contrast_limits(layer: Image) -> tuple[float, float] | None:
+    """Return the layer's contrast limits, the movie's one mapping; None for RGB."""
+    if layer.rgb:
+        return None
+    low, high = layer.contrast_limits
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """Clicks on one object in one frame, in data pixels of the movie.
+
+    Attributes
+    ----------
+    object_id : int
+        From 1 on; the value in the labels.
+    frame : int
+        Frame of the movie.
+    points : tuple of (float, float)
+        (y, x) of each click.
+    labels : tuple of int
+        1 where the object is, 0 where it is not.
+    """
+
+    object_id: int
+    frame: int
+    points: tuple[tuple[float, float], ...]
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Click:
+    object_id: int
+    frame: int
+    y: float
+    x: float
+    label: int
+
+
+def read_clicks(image: Image, axes: Axes, layers: Sequence[Points]) -> tuple[Clicks, ...]:
+    """Turn Points layers into clicks on the movie.
+
+    A column ``object_id`` of a layer's features says which object a point belongs to, a column
+    ``label`` whether it lies on the object (1) or not (0). Points without an object id become
+    an object each, numbered after the highest id there is.
+
+    Parameters
+    ----------
+    image : Image
+        The layer the movie comes from.
+    axes : Axes
+        How its axes are used.
+    layers : sequence of Points
+        In the order in which objects without an id are numbered.
+
+    Returns
+    -------
+    tuple of Clicks
+        One per object and frame, sorted by object, then frame.
+
+    Raises
+    ------
+    PromptError
+        When a point lies outside the movie, or a feature cannot be used.
+    """
+    ids = [_object_ids(layer) for layer in layers]
+    fresh = max((i for column in ids for i in column if i is not None), default=0) + 1
+    clicks: list[_Click] = []
+    for layer, column in zip(layers, ids, strict=True):
+        labels = _labels(layer)
+        for row, (frame, y, x) in enumerate(_positions(image, axes, layer)):
+            object_id = column[row]
+            if object_id is None:
+                if labels[row] == 0:
+                    raise PromptError(
+                        f"“{layer.name}”: point {row + 1} has label 0 (not the object) but no "
+                        "object_id. Give it the object_id of the object it corrects."
+                    )
+                object_id, fresh = fresh, fresh + 1
+            clicks.append(_Click(object_id, frame, y, x, labels[row]))
+    return _grouped(clicks)
+
+
+def _grouped(clicks: Sequence[_Click]) -> tuple[Clicks, ...]:
+    groups: dict[tuple[int, int], list[_Click]] = {}
+    for click in clicks:
+        groups.setdefault((click.object_id, click.frame), []).append(click)
+    return tuple(
+        Clicks(
+            object_id,
+            frame,
+            tuple((click.y, click.x) for click in group),
+            tuple(click.label for click in group),
+        )
+        for (object_id, frame), group in sorted(groups.items(), key=lambda item: item[0])
+    )
+
+
+def _positions(image: Image, axes: Axes, layer: Points) -> list[tuple[int, float, float]]:
+    """Return (frame, y, x) of each point in data pixels of the image."""
+    points = np.asarray(layer.data, dtype=float)
+    if len(points) and layer.ndim < image.ndim:
+        raise PromptError(
+            f"“{layer.name}” has points with {layer.ndim} coordinates; the movie “{image.name}” "
+            f"needs {image.ndim} (time first). Press “New clicks layer” and click there."
+        )
+    return [_position(image, axes, layer, row) for row in range(len(points))]
+
+
+def _position(image: Image, axes: Axes, layer: Points, row: int) -> tuple[int, float, float]:
+    world = np.asarray(layer.data_to_world(layer.data[row]))
+    at = np.asarray(image.world_to_data(world[-image.ndim :]), dtype=float)
+    frame, y, x = round(at[axes.time]), float(at[-2]), float(at[-1])
+    n_frames, height, width = axes.shape
+    if not (0 <= frame < n_frames and -0.5 <= y < height - 0.5 and -0.5 <= x < width - 0.5):
+        raise PromptError(
+            f"“{layer.name}”: point {row + 1} (frame {frame}, y {y:.1f}, x {x:.1f}) lies outside "
+            f"the movie of {n_frames} frames of {height} × {width} pixels. Move or delete it."
+        )
+    for axis, index in axes.fixed.items():
+        if round(at[axis]) != index:
+            raise PromptError(
+                f"“{layer.name}”: point {row + 1} lies at {round(at[axis])} on axis "
+                f"“{image.axis_labels[axis]}”, the slider is at {index}. One run tracks one "
+                "position of that slider: move the slider, or untick the layer."
+            )
+    # The outer half of a border pixel belongs to it; clicks stay inside the pixel centres.
+    return frame, float(np.clip(y, 0, height - 1)), float(np.clip(x, 0, width - 1))
+
+
+def _object_ids(layer: Points) -> list[int | None]:
+    """Return the object id of each point, None where it has none."""
+    return [
+        None if value is None else _whole(layer, "object_id", row, value, 1, MAX_OBJECT_ID)
+        for row, value in enumerate(_column(layer, "object_id"))
+    ]
+
+
+def _labels(layer: Points) -> list[int]:
+    """Return 1 (on the object, also where nothing is said) or 0 for each point."""
+    return [
+        1 if value is None else _whole(layer, "label", row, value, 0, 1)
+        for row, value in enumerate(_column(layer, "label"))
+    ]
+
+
+def _column(layer: Points, name: str) -> list[Any]:
+    """Return a feature column with None for missing values."""
+    if name not in layer.features:
+        return [None] * len(layer.data)
+    # NaN, None and pandas' NA all differ from themselves or are null: ask pandas.
+    column = layer.features[name]
+    return [None if null else value for value, null in zip(column, column.isna(), strict=True)]
+
+
+def _whole(layer: Points, name: str, row: int, value: Any, low: int, high: int) -> int:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not (number.is_integer() and low <= number <= high):
+        raise PromptError(
+            f"“{layer.name}”: {name} of point {row + 1} must be a whole number from {low} to "
+            f"{high}, it is {value!r}. Correct it in the layer's features table."
+        )
+    return int(number)
