@@ -190,7 +190,8 @@ def _layers(sample: SampleMovie) -> list[LayerData]:
     image = {"name": sample.title, "contrast_limits": (low, high), **common}
     points = {
         "name": f"{sample.title} clicks",
-        "features": {"object_id": np.array([p[0] for p in sample.prompts])},
+        "features": {"object_id": np.array([p[0] for p in sample.prompts], dtype=float)},
+        "feature_defaults": {"object_id": np.nan},  # the next click is a new object
         "ndim": 3,
         "size": 8,
         "face_color": "orange",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,10 +49,8 @@ class Track:
     view: View | None = None
     size: float = 0.0
     lost: int = 0
-
-    def forget_from(self, index: int) -> None:
-        """Drop what was tracked from `index` on; prompted memories stay."""
-        self.bank.forget_from(index)
+    at: int | None = None
+    """Frame after which `view`, `size` and `lost` are as they are."""
 
     def forget_prompt(self, index: int) -> None:
         """Drop the answer and memory of a prompted frame."""
@@ -129,7 +127,7 @@ class Propagator:
         answers = {track.object_id: self.answer(track, index) for track in prompted}
         answers |= self._track(tracked, index)
         for track in tracks:
-            self._follow(track, answers[track.object_id])
+            self._follow(track, answers[track.object_id], index, anew=index in track.rounds)
         return answers
 
     def answer(self, track: Track, index: int) -> Answer:
@@ -151,10 +149,48 @@ class Propagator:
         entry = self.engine.remember([feature], [answer], prompted=True)[0]
         track.bank.remember(index, entry, prompted=True)
         track.answers[index] = answer
-        self._follow(track, answer, anew=True)
+        self._follow(track, answer, index, anew=True)
         return answer
 
-    def rebuild(self, track: Track, index: int, mask: np.ndarray) -> None:
+    def rewind(self, track: Track, index: int, mask_at: Callable[[int], np.ndarray]) -> None:
+        """Bring an object's memory and window to where they were before `index`.
+
+        What is not remembered any more is rebuilt from masks: the most recent frames, and some
+        spread over those before them that filtering could reach.
+
+        Parameters
+        ----------
+        track
+            Its memories of `index` and later are dropped, but for prompted ones.
+        index
+            The next frame to be answered.
+        mask_at
+            Gives the object's mask (Y, X) on a frame.
+        """
+        track.bank.forget_from(index)
+        for missing in self._missing(track, index):
+            self._rebuild(track, missing, mask_at(missing))
+        if track.at == index - 1:
+            return
+        if index - 1 in track.answers:
+            self._follow(track, track.answers[index - 1], index - 1, anew=True)
+        elif index > 0 and (box := bounding_box(mask_at(index - 1))) is not None:
+            track.view, track.size, track.lost = self._placed(box), box_size(box), 0
+            track.at = index - 1
+
+    def _missing(self, track: Track, index: int) -> list[int]:
+        """Frames before `index` whose memory ought to be there and is not, ascending."""
+        config, known = self.engine.config, {*track.bank.rolling, *track.bank.permanent}
+        first = min((x for x in track.rounds if x < index), default=index) + 1
+        if first >= index or index - 1 in known:
+            return []
+        recent = index - config.local_window
+        distant = range(max(first, recent - config.global_window), recent)
+        step = max(1, len(distant) // config.global_picks)
+        near = range(max(first, index - config.local_picks), index)
+        return sorted({*near, *distant[::-1][::step]} - known)
+
+    def _rebuild(self, track: Track, index: int, mask: np.ndarray) -> None:
         """Remember a frame from its mask (Y, X), as if it had just been tracked."""
         box = bounding_box(mask)
         if box is None:
@@ -164,7 +200,6 @@ class Propagator:
         answer = self.engine.recall_mask(feature, mask, view)
         entry = self.engine.remember([feature], [answer], prompted=False)[0]
         track.bank.remember(index, entry, prompted=False)
-        self._follow(track, answer, anew=True)
 
     def first_view(self, rounds: Sequence[Prompt], index: int) -> View:
         """Choose where to look for an object that is known from its prompts alone."""
@@ -228,8 +263,12 @@ class Propagator:
                 return window(centre, max(view.height, view.width), shape)
         return view
 
-    def _follow(self, track: Track, answer: Answer, *, anew: bool = False) -> None:
-        """Move an object's window to where it was just seen."""
+    def _follow(self, track: Track, answer: Answer, index: int, *, anew: bool) -> None:
+        """Move an object's window to where it was just seen.
+
+        `anew` forgets the size that it had: after a prompt, which says where the object is.
+        """
+        track.at = index
         shape = self.source.shape
         mask = answer.paste()
         config = self.engine.config

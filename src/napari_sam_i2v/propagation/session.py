@@ -6,7 +6,7 @@ still be selected, and rebuilt from labels where it is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -208,7 +208,7 @@ class Session:
         track = self._track(side, object_id)
         side.propagator.prepare(track)
         if frame not in track.answers:
-            self._ensure_memory(side, track, frame)
+            side.propagator.rewind(track, frame, self._masks(side, object_id))
         answer = side.propagator.answer(track, frame)
         return self._write(frame, {object_id: answer})
 
@@ -302,8 +302,8 @@ class Session:
         tracks = [self._track(side, object_id) for object_id in starts]
         for track in tracks:
             side.propagator.prepare(track)
-            self._ensure_memory(side, track, source.to_movie(starts[track.object_id]))
-            track.forget_from(starts[track.object_id])
+            masks = self._masks(side, track.object_id)
+            side.propagator.rewind(track, starts[track.object_id], masks)
         try:
             for index, answers in side.propagator.run(tracks, starts, stop):
                 result = self._write(source.to_movie(index), answers)
@@ -416,31 +416,10 @@ class Session:
             side.pending.pop(object_id, None)
             side.tracked.pop(object_id, None)
 
-    def _ensure_memory(self, side: _Side, track: Track, frame: int) -> None:
-        """Rebuild memories of frames before `frame` that filtering would look for.
-
-        Only a few frames are encoded again: the most recent ones, and some spread over those
-        before them.
-        """
-        source, config = side.propagator.source, self.model.config
-        index = source.to_movie(frame)
-        conditioning = [x for x in track.rounds if x < index]
-        if not conditioning:
-            return
-        first = min(conditioning) + 1
-        near = range(max(first, index - config.local_picks), index)
-        far_stop = index - config.local_window
-        far_start = max(first, far_stop - config.global_window)
-        step = max(1, (far_stop - far_start) // config.global_picks)
-        far = range(far_stop - 1, far_start - 1, -step) if far_stop > far_start else range(0)
-        before = [x for x in track.bank.rolling if x < index]
-        if before and max(before) >= index - 1:
-            return
-        for x in sorted({*near, *far}):
-            if x in track.bank.rolling or x in track.bank.permanent:
-                continue
-            plane = np.asarray(self.labels[source.to_movie(x)])
-            side.propagator.rebuild(track, x, plane == track.object_id)
+    def _masks(self, side: _Side, object_id: int) -> Callable[[int], NDArray[np.bool_]]:
+        """An object's mask by frame, in one direction of time, as the labels have it."""
+        to_movie = side.propagator.source.to_movie
+        return lambda index: np.asarray(self.labels[to_movie(index)]) == object_id
 
     def _write(self, frame: int, answers: dict[int, Answer]) -> FrameResult:
         masks = {object_id: answer.paste() for object_id, answer in answers.items()}
