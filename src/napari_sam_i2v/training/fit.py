@@ -26,6 +26,7 @@ from napari_sam_i2v.training.forward import Outcome, image_step, video_step
 from napari_sam_i2v.training.pool import RollingPool
 from napari_sam_i2v.training.recipe import Recipe, StagePlan
 from napari_sam_i2v.training.samples import draw_batch
+from napari_sam_i2v.training.upgrade import start_from_image
 
 __all__ = ["export_weights", "initialise", "train"]
 
@@ -137,6 +138,7 @@ def _enter(
     """Begin a stage: the upgrade starts from the averaged image weights with a fresh optimiser."""
     if stage == "video":
         model.load_state_dict(average)
+        start_from_image(model)
     trunk = list(model.image_encoder.trunk_image.parameters())
     inside = {id(p) for p in trunk}
     rest = [p for p in model.parameters() if id(p) not in inside]

@@ -78,12 +78,15 @@ def draw_sample(
     """
     while True:
         movie = movies[int(rng.integers(len(movies)))]
-        steps = _draw_frames(len(movie.frames), frames, rng)
-        ids, counts = np.unique(movie.labels[steps[0]], return_counts=True)
+        # A prompt may come in the middle of a movie: the first clip then has a past.
+        past = config.clip_length - 1 if rng.random() < 0.5 else 0
+        past = min(past, max(0, len(movie.frames) - frames))
+        steps = _draw_frames(len(movie.frames), frames + past, rng)
+        ids, counts = np.unique(movie.labels[steps[past]], return_counts=True)
         ids = ids[(ids > 0) & (counts >= MIN_PIXELS)]
         if len(ids):
             break
-    masks = movie.labels[steps] == rng.choice(ids)
+    masks = movie.labels[steps[past:]] == rng.choice(ids)
     views = _follow(masks, config, rng)
     turn, flip = int(rng.integers(4)), bool(rng.integers(2))
     change = _Tone(rng)
@@ -91,7 +94,7 @@ def draw_sample(
     side = config.image_size // TARGET_SHARE
     for i, view in enumerate(views):
         clip = [_crop(movie.frames[steps[j]], view, config.image_size) for j in
-                clip_indices(i, config.clip_length)]  # fmt: skip
+                clip_indices(i + past, config.clip_length)]  # fmt: skip
         clips.append(change(np.stack(clip, axis=1)))
         share = _crop(masks[i].astype(np.uint8) * 255, view, side, Image.Resampling.BOX)[:1]
         targets.append(share.astype(np.float32) / 255)
