@@ -67,3 +67,9 @@ def build(seed: int = 0, *, score: float = 5.0, **changes: Any) -> SamI2V:
 def shared() -> SamI2V:
     """One network for all tests that only run it."""
     return build()
+
+
+@functools.cache
+def shared_fine() -> SamI2V:
+    """One whose masks are fine enough to hold small objects; too large to be run."""
+    return build(image_size=256, window_scale=4.0, follow_below=0.3)

@@ -188,7 +188,6 @@ def _edge(mask: Mask) -> Mask:
     edge[:, :-1] |= mask[:, :-1] != mask[:, 1:]
     edge[:-1] |= mask[:-1] != mask[1:]
     edge[:-1, :-1] |= mask[:-1, :-1] != mask[1:, 1:]
-    # The last row and column go on beyond the image: only the neighbour along them counts.
     return edge
 
 

@@ -18,17 +18,16 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from napari_sam_i2v.network.attention import Attention
 from napari_sam_i2v.network.config import get_config
 from napari_sam_i2v.network.device import autocast, resolve_device, resolve_precision
 from napari_sam_i2v.network.sam_i2v import SamI2V
+from napari_sam_i2v.training.beginning import initialise, start_from_image
 from napari_sam_i2v.training.forward import Outcome, image_step, video_step
 from napari_sam_i2v.training.pool import RollingPool
 from napari_sam_i2v.training.recipe import Recipe, StagePlan
 from napari_sam_i2v.training.samples import draw_batch
-from napari_sam_i2v.training.upgrade import start_from_image
 
-__all__ = ["export_weights", "initialise", "train"]
+__all__ = ["export_weights", "train"]
 
 Stage = Literal["image", "video"]
 WARM_UP = 100
@@ -44,36 +43,6 @@ class _Run:
     optimizer: torch.optim.AdamW
     stage: Stage
     step: int
-
-
-def initialise(model: SamI2V) -> None:
-    """Give the free parameters of an untrained network small random values."""
-    for parameter in (model.maskmem_tpos_enc, model.no_mem_embed, model.no_obj_ptr,
-                      model.no_obj_embed_spatial, model.no_mem_pos_enc):  # fmt: skip
-        nn.init.trunc_normal_(parameter, std=0.02)
-    for name, parameter in model.memory_encoder.fuser.named_parameters():
-        if name.endswith("gamma"):
-            nn.init.constant_(parameter, 0.1)
-    for parameter in model.sam_prompt_encoder.point_embeddings.parameters():
-        nn.init.normal_(parameter, std=0.3)
-    _look_where_pointed(model)
-
-
-def _look_where_pointed(model: SamI2V) -> None:
-    """Let queries and keys of the mask decoder start equal.
-
-    A click and the image tokens around it have similar position codes. With equal projections
-    they attend to each other from the first step, and training need not discover it: without
-    this, masks ignored the click for hundreds of steps.
-    """
-    for name, unit in model.sam_mask_decoder.named_modules():
-        if not isinstance(unit, Attention) or name.endswith("self_attn"):
-            continue
-        width = unit.q_proj.weight.shape[0] / unit.heads
-        # A code of width C has the squared length C / 2: logits of about 4 at the clicked place.
-        std = (8 / (model.config.hidden_dim * width**0.5)) ** 0.5
-        nn.init.normal_(unit.q_proj.weight, std=std)
-        unit.k_proj.load_state_dict(unit.q_proj.state_dict())
 
 
 def train(

@@ -12,6 +12,8 @@ __all__ = ["MASK_WEIGHT", "candidate_losses", "frame_loss", "soft_iou"]
 
 MASK_WEIGHT = 20.0
 """Weight of the focal loss; dice, IoU and presence have weight 1."""
+OTHERS = 0.05
+"""Weight of the other candidates' masks, so that they stay alive."""
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
 
@@ -64,7 +66,8 @@ def frame_loss(raw: RawMasks, target: Tensor, *, multimask: bool) -> tuple[Tenso
     predicted = raw.ious[:, chosen].float()
     # Predicted IoUs of every candidate learn; the mask of the best only.
     iou_loss = (predicted - true_iou).abs().mean(1)
-    per_object = present * (mask_loss.min(dim=1).values + iou_loss)
+    best = mask_loss.min(dim=1).values + OTHERS * mask_loss.mean(dim=1)
+    per_object = present * (best + iou_loss)
     score = F.binary_cross_entropy_with_logits(raw.score[:, 0].float(), present, reduction="none")
     shown = true_iou.gather(1, predicted.argmax(1, keepdim=True))[:, 0]
     shown = torch.where(present > 0, shown, torch.nan)

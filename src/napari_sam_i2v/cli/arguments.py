@@ -1,0 +1,179 @@
+"""The arguments of all commands. Commands are imported when they run: `--help` costs no torch."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from napari_sam_i2v.cli.console import PROGRAM, say_error
+
+SAMPLE_NAMES = ("nuclei", "migration", "chamber")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say it in one line, like every other error."""
+        say_error(f"{message} (see {self.prog} --help)")
+        raise SystemExit(2)
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        import napari_sam_i2v
+
+        print(f"{PROGRAM} {napari_sam_i2v.__version__}")
+        raise SystemExit(0)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse arguments; the result's `run` is the command, to be called with the result."""
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Clicks on a time-lapse become tracked labels (SAM-I2V).",
+        epilog=f"`{PROGRAM} COMMAND --help` explains a command.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_add_segment, _add_demo, _add_models, _add_train):
+        add(commands)
+    return parser.parse_args(argv)
+
+
+def _command(commands: Any, name: str, summary: str, **more: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:] + ".",
+        formatter_class=argparse.RawDescriptionHelpFormatter, **more,
+    )  # fmt: skip
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=_later(name))
+    return parser
+
+
+def _later(name: str) -> Callable[[argparse.Namespace], None]:
+    def run(args: argparse.Namespace) -> None:
+        import_module(f"napari_sam_i2v.cli.{name}").run(args)
+
+    return run
+
+
+def _add_segment(commands: Any) -> None:
+    parser = _command(
+        commands, "segment", "track prompted objects through a movie and write their labels",
+        epilog=(
+            "The labels have the movie's shape; frames that were not tracked are 0. While a run "
+            "goes on,\nfinished frames are in the .zarr output itself, or in "
+            "OUTPUT.partial.zarr beside a .tif (or beside\nan older result that is to be "
+            "overwritten). Ctrl-C stops after the current frame and keeps them.\n\n"
+            f"  {PROGRAM} segment movie.tif --prompts prompts.csv --output labels.tif"
+        ),
+    )  # fmt: skip
+    parser.add_argument(
+        "movie", metavar="MOVIE", type=Path,
+        help="TIFF, OME-Zarr, or folder with one picture per frame",
+    )  # fmt: skip
+    parser.add_argument(
+        "--prompts", required=True, type=Path, metavar="FILE",
+        help="CSV with object_id,frame,y,x[,label], napari's Points CSV, JSON, or a label image",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output", required=True, type=Path, metavar="OUT", help="NAME.tif or NAME.zarr"
+    )
+    _add_network(parser)
+    parser.add_argument(
+        "--direction", choices=("forward", "backward", "both"), default="forward",
+        help="in time, from each object's prompt (default: forward)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--frames", metavar="A:B", help="track frames A to B - 1 only, counted from 0"
+    )
+    parser.add_argument("--channel", metavar="C", help="channel, by number (from 0) or name")
+    parser.add_argument("--z", type=int, metavar="Z", help="plane of a movie with depth")
+    parser.add_argument(
+        "--axes", metavar="AXES", help="stored axes, e.g. TZYX, where the file does not tell"
+    )
+    parser.add_argument(
+        "--view", choices=("auto", "frame", "follow"), default="auto",
+        help="look at the whole frame, or through a window that follows each object",
+    )  # fmt: skip
+    parser.add_argument(
+        "--memory-filter", choices=("top-k", "multinomial"), default="top-k",
+        help="how past frames are remembered; multinomial is random, as published",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of multinomial")
+    parser.add_argument(
+        "--contrast", type=float, nargs=2, metavar=("LOW", "HIGH"),
+        help="grey values shown as black and white (default: percentiles of the movie)",
+    )  # fmt: skip
+    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of torch")
+    _add_overwrite(parser, "replace an older result, and what a stopped run left beside it")
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(
+        commands, "demo", "track a bundled sample movie, measure it, and draw the result"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR",
+        help=f"folder for the results (default: a new {PROGRAM}-demo here)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sample", choices=SAMPLE_NAMES, default="nuclei", help="(default: nuclei)"
+    )
+    _add_network(parser)
+    _add_overwrite(parser, "replace older results of a demo in DIR")
+
+
+def _add_models(commands: Any) -> None:
+    _command(commands, "models", "list the models that can be named, and where to get them")
+
+
+def _add_train(commands: Any) -> None:
+    parser = _command(
+        commands, "train", "train a network from a recipe on synthetic movies",
+        epilog="Started again with the same FOLDER, training goes on where it stopped.",
+    )  # fmt: skip
+    parser.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE.toml")
+    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER")
+    parser.add_argument(
+        "--preview", type=Path, metavar="SHEET.png",
+        help="train nothing: draw a sheet of synthetic movies with their outlines",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the preview")
+    _add_place(parser)
+    _add_overwrite(parser, "replace an older preview")
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", default="default", metavar="NAME|FILE",
+        help=f"a name that `{PROGRAM} models` lists, or a .safetensors or published .pt file",
+    )  # fmt: skip
+    _add_place(parser)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps"
+    )
+    parser.add_argument(
+        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto",
+        help="arithmetic of the network",
+    )  # fmt: skip
+
+
+def _add_overwrite(parser: argparse.ArgumentParser, meaning: str) -> None:
+    parser.add_argument("--overwrite", action="store_true", help=meaning)
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress and no summary; errors only"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 4 * (os.cpu_count() or 1):
+        raise argparse.ArgumentTypeError(f"a number of threads is required, got {text}")
+    return number

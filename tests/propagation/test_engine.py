@@ -1,0 +1,263 @@
+"""The network at work on frames: batches, holes, and masks put back into the movie."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from napari_sam_i2v.propagation import engine as engine_module
+from napari_sam_i2v.propagation.engine import Answer, Engine, fill_holes
+from napari_sam_i2v.propagation.frames import Contrast, FrameSource
+from napari_sam_i2v.propagation.memory_bank import MAX_CONDITIONING, MemoryBank, MemoryEntry
+from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.view import View, window
+from tests.network import tiny
+from tests.propagation.fakes import noise
+
+WHOLE = View.whole((40, 48))
+
+
+@pytest.fixture
+def source() -> FrameSource:
+    return FrameSource(noise(), Contrast(0, 255), tiny.config().image_size)
+
+
+def answer(low: Tensor, view: View, score: float = 3.0) -> Answer:
+    return Answer(view, low, low, torch.zeros(32), score, 0.7)
+
+
+# ---- holes ---------------------------------------------------------------------------------
+
+
+def holed(area: int) -> Tensor:
+    """Logits with one hole of a given area."""
+    logits = torch.ones(1, 1, 16, 16)
+    cells = [(5 + i // 3, 5 + i % 3) for i in range(area)]
+    for y, x in cells:
+        logits[0, 0, y, x] = -3
+    return logits
+
+
+@pytest.mark.parametrize("area", [1, 8])
+def test_small_holes_are_filled_on_the_cpu(area: int) -> None:
+    """Defect 8: the published network skips this without a GPU."""
+    filled = fill_holes(holed(area), 8)
+    assert (filled > 0).all()
+    assert torch.isclose(filled.min(), torch.tensor(0.1))
+    assert (filled == 1).sum() == 256 - area
+
+
+def test_larger_holes_stay() -> None:
+    logits = holed(9)
+    assert torch.equal(fill_holes(logits, 8), logits)
+
+
+def test_holes_are_8_connected() -> None:
+    logits = torch.ones(1, 1, 16, 16)
+    for i in range(9):
+        logits[0, 0, i + 2, i + 2] = -1  # a diagonal of 9 pixels is one hole
+    assert torch.equal(fill_holes(logits, 8), logits)
+    assert (fill_holes(logits, 9) > 0).all()
+
+
+def test_zero_counts_as_background() -> None:
+    logits = torch.ones(1, 1, 8, 8)
+    logits[0, 0, 3, 3] = 0
+    assert torch.isclose(fill_holes(logits, 8)[0, 0, 3, 3], torch.tensor(0.1))
+
+
+def test_no_filling() -> None:
+    assert torch.equal(fill_holes(holed(2), 0), holed(2))
+
+
+def test_every_mask_of_a_batch_is_filled_by_itself() -> None:
+    batch = torch.cat((holed(9), holed(3)))
+    filled = fill_holes(batch, 8)
+    assert torch.equal(filled[0], batch[0])
+    assert (filled[1] > 0).all()
+
+
+# ---- masks in the movie --------------------------------------------------------------------
+
+
+def test_mask_lies_in_its_view() -> None:
+    low = torch.full((1, 16, 16), -4.0)
+    low[0, 4:8, 8:16] = 4
+    view = View(10, 20, 32, 64)
+    mask = answer(low, view).paste()
+    y0, x0, y1, x1 = mask.box
+    assert abs(y0 - (10 + 8)) <= 1
+    assert abs(y1 - (10 + 16)) <= 1
+    assert abs(x0 - (20 + 32)) <= 2
+    assert x1 == 20 + 64
+    assert mask.mask.shape == mask.logits.shape == (y1 - y0, x1 - x0)
+    np.testing.assert_array_equal(mask.mask, mask.logits > 0)
+    assert all(side.any() for side in (mask.mask[0], mask.mask[-1], mask.mask[:, 0]))
+    assert mask.area == mask.mask.sum() > 0
+    assert mask.score == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-5)
+    assert mask.iou == 0.7
+
+
+@pytest.mark.parametrize(("logit", "score"), [(4.0, -1.0), (4.0, 0.0), (-4.0, 3.0)])
+def test_absent_and_empty_objects_have_no_mask(logit: float, score: float) -> None:
+    mask = answer(torch.full((1, 16, 16), logit), WHOLE, score).paste()
+    assert mask.area == 0
+    assert mask.box == (0, 0, 0, 0)
+    assert mask.mask.shape == mask.logits.shape == (0, 0)
+
+
+def test_masks_lie_inside_the_frame() -> None:
+    rng = np.random.default_rng(0)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        shape = tuple(rng.integers(5, 120, 2))
+        view = window(rng.uniform((0, 0), shape), float(rng.uniform(1, 200)), shape)
+        mask = answer(torch.randn(1, 16, 16, generator=generator), view).paste()
+        y0, x0, y1, x1 = mask.box
+        assert 0 <= y0 < y1 <= shape[0]
+        assert 0 <= x0 < x1 <= shape[1]
+
+
+# ---- batches -------------------------------------------------------------------------------
+
+
+def test_equal_views_are_encoded_once(source: FrameSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(tiny.shared())
+    clips = []
+    original = engine.model.encode_frame
+    monkeypatch.setattr(
+        engine.model, "encode_frame", lambda clip: (clips.append(len(clip)), original(clip))[1]
+    )
+    views = [WHOLE, View(0, 0, 32, 32), WHOLE, View(0, 0, 32, 32)]
+    features = engine.encode(source, 5, views)
+    assert sum(clips) == 2
+    assert features[0] is features[2]
+    assert not torch.equal(features[0], features[1])
+    assert features[0].shape == (32, 4, 4)
+
+
+def test_batches_of_any_size_give_the_same(
+    source: FrameSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Objects with memories of different length share a batch; padding must not be seen."""
+    engine = Engine(tiny.shared())
+    banks, views = remembered(engine, source, [(0,), (3,), (0, 4), (5,)])
+    features = engine.encode(source, 8, views)
+    recalled = [(b, b.filter(8, f)) for b, f in zip(banks, features, strict=True)]
+    assert len({len(s.frames) for _, s in recalled}) > 1  # type: ignore[union-attr]
+    together = engine.track(features, views, recalled)  # type: ignore[arg-type]
+    monkeypatch.setattr(engine_module, "TOKENS_AT_ONCE", 1)
+    monkeypatch.setattr(engine_module, "PIXELS_AT_ONCE", 1)
+    alone = engine.track(engine.encode(source, 8, views), views, recalled)  # type: ignore[arg-type]
+    for a, b in zip(together, alone, strict=True):
+        torch.testing.assert_close(a.stored, b.stored, atol=2e-3, rtol=1e-3)
+        torch.testing.assert_close(a.pointer, b.pointer, atol=1e-3, rtol=1e-3)
+        assert a.score == pytest.approx(b.score, abs=1e-3)
+
+
+def remembered(
+    engine: Engine, source: FrameSource, prompted: list[tuple[int, ...]]
+) -> tuple[list[MemoryBank], list[View]]:
+    """Banks of objects that were prompted on some frames and tracked up to frame 7."""
+    banks, views = [], []
+    for i, frames in enumerate(prompted):
+        bank, view = MemoryBank(engine.config), View(i, i, 32, 36)
+        for t in range(min(frames), 8):
+            feature = engine.encode(source, t, [view])[0]
+            prompt = Prompt(i + 1, t, points=np.array([[15.0 + i, 20.0]]))
+            found = engine.prompt(feature, [prompt], view)
+            entry = engine.remember([feature], [found], prompted=t in frames)[0]
+            bank.remember(t, entry, prompted=t in frames)
+        banks.append(bank)
+        views.append(view)
+    return banks, views
+
+
+def test_rounds_see_the_answer_before_them(source: FrameSource) -> None:
+    engine = Engine(tiny.shared())
+    feature = engine.encode(source, 3, [WHOLE])[0]
+    first = Prompt(1, 3, points=np.array([[20.0, 20.0]]))
+    second = Prompt(1, 3, points=np.array([[30.0, 10.0]]), labels=np.array([0]))
+    both = Prompt(1, 3, points=np.array([[20.0, 20.0], [30.0, 10.0]]), labels=np.array([1, 0]))
+    stepwise = engine.prompt(feature, [first, second], WHOLE)
+    once = engine.prompt(feature, [both], WHOLE)
+    seen = engine.prompt(
+        feature, [both], WHOLE, previous=engine.prompt(feature, [first], WHOLE).low
+    )
+    assert not torch.allclose(stepwise.stored, once.stored, atol=1e-2)
+    torch.testing.assert_close(stepwise.stored, seen.stored)
+
+
+def test_a_given_mask_is_its_own_answer(source: FrameSource) -> None:
+    engine = Engine(tiny.shared())
+    view = View(4, 8, 32, 32)
+    mask = np.zeros((40, 48), bool)
+    mask[12:28, 16:32] = True
+    feature = engine.encode(source, 3, [view])[0]
+    found = engine.prompt(feature, [Prompt(1, 3, mask=mask)], view).paste()
+    assert found.box == pytest.approx((12, 16, 28, 32), abs=1)
+    assert found.score > 0.99
+
+
+def test_bf16_gives_nearly_the_same(source: FrameSource) -> None:
+    answers = []
+    for precision in ("fp32", "bf16"):
+        engine = Engine(tiny.shared(), precision)  # type: ignore[arg-type]
+        feature = engine.encode(source, 3, [WHOLE])[0]
+        assert feature.dtype == torch.float32
+        prompt = Prompt(1, 3, points=np.array([[20.0, 20.0]]))
+        answers.append(engine.prompt(feature, [prompt], WHOLE))
+    exact, rough = (a.stored for a in answers)
+    assert rough.dtype == torch.float32
+    assert not torch.equal(exact, rough)
+    assert ((exact > 0) == (rough > 0)).float().mean() > 0.9
+
+
+# ---- the bank ------------------------------------------------------------------------------
+
+
+def entry() -> MemoryEntry:
+    nothing = torch.zeros(1)
+    return MemoryEntry(nothing, nothing, nothing, nothing)
+
+
+def test_bank_keeps_what_can_still_be_picked() -> None:
+    bank = MemoryBank(tiny.config())
+    bank.remember(0, entry(), prompted=True)
+    for t in range(1, 100):
+        bank.remember(t, entry(), prompted=False)
+        wanted = set(range(max(1, t + 1 - bank.reach), t + 1))
+        assert set(bank.rolling) == wanted
+    assert set(bank.permanent) == {0}
+
+
+def test_prompting_a_tracked_frame_makes_it_permanent() -> None:
+    bank = MemoryBank(tiny.config())
+    bank.remember(3, entry(), prompted=False)
+    bank.remember(3, entry(), prompted=True)
+    assert (list(bank.permanent), list(bank.rolling)) == ([3], [])
+
+
+def test_forgetting_spares_prompted_frames() -> None:
+    bank = MemoryBank(tiny.config())
+    for t in range(6):
+        bank.remember(t, entry(), prompted=t in (0, 4))
+    bank.forget_from(3)
+    assert sorted(bank.rolling) == [1, 2]
+    assert sorted(bank.permanent) == [0, 4]
+
+
+def test_conditioning_frames_are_the_first_and_the_nearest() -> None:
+    bank = MemoryBank(tiny.config())
+    for t in range(0, 100, 5):
+        bank.remember(t, entry(), prompted=True)
+    kept = bank.conditioning(52)
+    assert kept == [0, 35, 40, 45, 50, 55, 60, 65]
+    assert len(kept) == MAX_CONDITIONING
+    assert 50 not in bank.conditioning(50)
+
+
+def test_nothing_to_remember() -> None:
+    assert MemoryBank(tiny.config()).filter(3, torch.zeros(32, 4, 4)) is None

@@ -1,0 +1,144 @@
+"""Training samples look like what a tracker sees: windows that follow, targets that fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.network import tiny
+
+from napari_sam_i2v.network.sam_i2v import IMAGE_MEAN, IMAGE_STD
+from napari_sam_i2v.propagation.view import View
+from napari_sam_i2v.training.pool import RollingPool
+from napari_sam_i2v.training.recipe import DataPlan
+from napari_sam_i2v.training.samples import Movie8, _draw_frames, _follow, draw_batch, draw_sample
+
+CONFIG = tiny.config(window_scale=2.5)
+
+
+def moving(frames: int = 10, *, rgb: bool = False, speed: float = 4) -> Movie8:
+    """A bright disc with a dim neighbour, drifting to the right."""
+    y, x = np.mgrid[:96, :96]
+    images = np.zeros((frames, 96, 96), np.uint8)
+    labels = np.zeros((frames, 96, 96), np.uint16)
+    for t in range(frames):
+        inside = (y - 48) ** 2 + (x - (25 + speed * t)) ** 2 <= 100
+        images[t][inside], labels[t][inside] = 220, 3
+    return Movie8(np.stack([images] * 3, axis=-1) if rgb else images, labels)
+
+
+@pytest.mark.parametrize("rgb", [False, True])
+@pytest.mark.parametrize("frames", [1, 4])
+def test_shapes(frames: int, rgb: bool) -> None:
+    sample = draw_sample([moving(rgb=rgb)], CONFIG, np.random.default_rng(0), frames=frames)
+    assert sample.clips.shape == (frames, 3, CONFIG.clip_length, 64, 64)
+    assert sample.clips.dtype == np.uint8
+    assert sample.targets.shape == (frames, 1, 32, 32)
+    assert sample.targets.dtype == np.float32
+    assert 0 <= sample.targets.min() <= sample.targets.max() <= 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_object_is_shown_and_its_target_fits_the_picture(seed: int) -> None:
+    sample = draw_sample([moving()], CONFIG, np.random.default_rng(seed), frames=4)
+    assert sample.targets[0].max() >= 0.5
+    for clip, target in zip(sample.clips, sample.targets, strict=True):
+        inside = target[0] >= 0.9
+        if inside.sum() < 4:
+            continue
+        picture = clip[0, -1].reshape(32, 2, 32, 2).mean(axis=(1, 3))
+        outside = target[0] <= 0.1
+        contrast = picture[inside].mean() - picture[outside].mean()
+        assert abs(contrast) > 60, "inverted or not, the target is where the object is"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_windows_keep_the_object_in_view(seed: int) -> None:
+    sample = draw_sample([moving()], CONFIG, np.random.default_rng(seed), frames=5)
+    assert (sample.targets.max(axis=(1, 2, 3)) >= 0.5).all()
+
+
+def test_windows_lag_one_frame_behind() -> None:
+    masks = moving(8).labels == 3
+    shifts = []
+    for seed in range(20):
+        views = _follow(masks, CONFIG, np.random.default_rng(seed))
+        assert len(views) == 8
+        if views[0] == View.whole((96, 96)):
+            continue
+        for view in views:
+            assert 0 <= view.y <= 96 - view.height
+            assert 0 <= view.x <= 96 - view.width
+        centres = [v.x + v.width / 2 for v in views if v.x > 0 and v.x + v.width < 96]
+        shifts.append(np.mean(np.diff(centres)) if len(centres) > 3 else np.nan)
+    assert len(shifts) > 10
+    assert 2 < np.nanmean(shifts) < 6, "as fast as the object"
+
+
+def test_a_window_stays_while_its_object_is_gone() -> None:
+    masks = moving(6).labels == 3
+    masks[2:] = False
+    views = _follow(masks, CONFIG, np.random.default_rng(1))
+    centres = np.array([(v.y + v.height / 2, v.x + v.width / 2) for v in views[2:]])
+    assert np.ptp(centres, axis=0).max() < 8
+
+
+def test_frames_are_strided_and_reversed() -> None:
+    drawn = [_draw_frames(20, 4, np.random.default_rng(seed)).tolist() for seed in range(200)]
+    steps = {tuple(np.unique(np.diff(frames)).tolist()) for frames in drawn}
+    assert steps == {(1,), (-1,), (2,), (-2,)}
+    assert {f for frames in drawn for f in frames} == set(range(20))
+    forward = sum(frames[0] < frames[-1] for frames in drawn)
+    assert 70 < forward < 130
+
+
+@pytest.mark.parametrize(("available", "wanted"), [(1, 1), (1, 4), (3, 5), (5, 5), (6, 5), (8, 1)])
+def test_short_movies(available: int, wanted: int) -> None:
+    for seed in range(30):
+        frames = _draw_frames(available, wanted, np.random.default_rng(seed))
+        assert len(frames) == wanted
+        assert 0 <= frames.min() <= frames.max() < available
+        assert len(np.unique(frames)) == min(available, wanted)
+
+
+def test_objects_come_from_every_movie() -> None:
+    bright, dark = moving(), moving()
+    dark = Movie8(dark.frames // 8, dark.labels)
+    rng = np.random.default_rng(0)
+    peaks = [draw_sample([bright, dark], CONFIG, rng, frames=1).clips.max() for _ in range(20)]
+    assert min(peaks) < 128 < max(peaks)
+
+
+def test_batch_is_normalised() -> None:
+    batch = draw_batch([moving()], CONFIG, np.random.default_rng(0), size=3, frames=2)
+    assert batch.clips.shape == (3, 2, 3, CONFIG.clip_length, 64, 64)
+    assert batch.targets.shape == (3, 2, 1, 32, 32)
+    low = [-m / s for m, s in zip(IMAGE_MEAN, IMAGE_STD, strict=True)]
+    high = [(1 - m) / s for m, s in zip(IMAGE_MEAN, IMAGE_STD, strict=True)]
+    for c in range(3):
+        plane = batch.clips[:, :, c]
+        assert low[c] - 1e-4 <= plane.min() <= plane.max() <= high[c] + 1e-4
+
+
+def test_same_seed_same_batch() -> None:
+    movies = [moving(), moving(rgb=True)]
+    a, b, c = (
+        draw_batch(movies, CONFIG, np.random.default_rng(seed), size=2, frames=2)
+        for seed in (5, 5, 6)
+    )
+    assert a.clips.equal(b.clips)
+    assert a.targets.equal(b.targets)
+    assert not a.clips.equal(c.clips)
+
+
+def test_pool_depends_on_the_step_alone() -> None:
+    plan = DataPlan(frames=2, size=64, kept=3, fresh=1)
+    through = RollingPool(plan)
+    for step in range(4):
+        movies = through.at(step)
+        assert len(movies) == 3
+    resumed = RollingPool(plan).at(3)
+    for a, b in zip(movies, resumed, strict=True):
+        np.testing.assert_array_equal(a.frames, b.frames)
+        np.testing.assert_array_equal(a.labels, b.labels)
+    first = RollingPool(plan).at(0)
+    assert not np.array_equal(first[0].frames, resumed[0].frames)
