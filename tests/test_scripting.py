@@ -104,7 +104,7 @@ def test_a_progress_bar_is_shown_when_asked(network, capsys: pytest.CaptureFixtu
     segment(tiny.blobs(), square(), model=network, device="cpu")
     assert capsys.readouterr().err == ""
     segment(tiny.blobs(), square(), model=network, device="cpu", progress=True)
-    assert "6/6" in capsys.readouterr().err
+    assert "/6 [" in capsys.readouterr().err
 
 
 def test_one_colour_of_an_rgb_array(network) -> None:
@@ -230,3 +230,28 @@ def test_points_outside_the_image_are_refused(network) -> None:
     far = layers.Points(np.array([[0.0, 900.0, 60.0]]))
     with pytest.raises(PromptError, match="outside"):
         segment(image_layer(), far, model=network, device="cpu")
+
+
+def test_session_takes_files_and_layers(tmp_path: Path, network) -> None:
+    from napari.layers import Image, Points
+
+    from napari_sam_i2v import Session
+
+    movie = np.random.default_rng(0).integers(0, 255, (4, 48, 48)).astype(np.uint8)
+    image = Image(movie, scale=(1, 0.5, 0.5), translate=(0, 10, 20), contrast_limits=(0, 200))
+    points = Points(np.array([[1, 22.0, 32.0]]), features={"object_id": [7]})
+    session = Session(image, model=network, device="cpu")
+    session.add_prompts(points)
+    assert session.object_ids == (7,)
+    (prompt,) = session.prompts.rounds(7, 1)
+    np.testing.assert_allclose(prompt.points, [[24, 24]])  # world (22, 32) is pixel (24, 24)
+    frames = [result.frame for result in session.propagate("both")]
+    assert sorted(frames) == [0, 1, 2, 3]
+    layer = session.labels_layer()
+    np.testing.assert_allclose(layer.translate, image.translate)
+    assert layer.data is session.labels
+
+    tifffile.imwrite(tmp_path / "movie.tif", movie, metadata={"axes": "TYX"}, imagej=True)
+    other = Session(str(tmp_path / "movie.tif"), model=network, device="cpu")
+    assert other.shape == (4, 48, 48)
+    assert other.labels_layer().data.shape == (4, 48, 48)

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_sam_i2v.movies.movie import open_movie
     from napari_sam_i2v.network.checkpoints import load_model
-    from napari_sam_i2v.propagation.session import Session
-    from napari_sam_i2v.scripting import segment
+    from napari_sam_i2v.scripting import Session, segment
 
     __version__: str
 
 __all__ = ["Session", "__version__", "load_model", "open_movie", "segment"]
 
 _HOMES = {
-    "Session": "napari_sam_i2v.propagation.session",
+    "Session": "napari_sam_i2v.scripting",
     "load_model": "napari_sam_i2v.network.checkpoints",
     "open_movie": "napari_sam_i2v.movies.movie",
     "segment": "napari_sam_i2v.scripting",

@@ -143,7 +143,7 @@ class Job:
 
         import napari_sam_i2v
         from napari_sam_i2v.network.device import resolve_device, resolve_precision
-        from napari_sam_i2v.prompt_writer import _entry
+        from napari_sam_i2v.prompt_writer import prompt_entry
 
         settings = asdict(replace(self.settings, model=""))
         del settings["model"]  # it has its own entry
@@ -155,7 +155,7 @@ class Job:
         return {
             "model": self.model,
             "settings": settings,
-            "prompts": [_entry(prompt) for prompt in self.prompts],
+            "prompts": [prompt_entry(prompt) for prompt in self.prompts],
             "movie": {
                 "name": str(getattr(self.movie, "name", "array")),
                 "shape": [int(n) for n in self.movie.shape],

@@ -74,11 +74,12 @@ def _plain(number: float) -> str:
 
 
 def _as_json(prompts: list[Prompt]) -> str:
-    lines = ",\n".join(f"  {json.dumps(_entry(one))}" for one in prompts)
+    lines = ",\n".join(f"  {json.dumps(prompt_entry(one))}" for one in prompts)
     return f'{{"prompts": [\n{lines}\n]}}\n'
 
 
-def _entry(prompt: Prompt) -> dict[str, Any]:
+def prompt_entry(prompt: Prompt) -> dict[str, Any]:
+    """Plain values of a prompt, as JSON files have them."""
     entry: dict[str, Any] = {"object_id": int(prompt.object_id), "frame": int(prompt.frame)}
     if points := _points_of(prompt):
         entry |= {"points": [[y, x] for y, x, _ in points], "labels": [n for *_, n in points]}

@@ -1,27 +1,24 @@
-"""`segment`: the whole job in one call, from files, arrays or napari layers."""
+"""`segment` and `Session`: the job in one call, or step by step; from files, arrays or layers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam_i2v.errors import InputError, PromptError
+from napari_sam_i2v.inputs import open_input, points_to_prompts
 from napari_sam_i2v.job import Direction, Filter, Job, Settings, ViewMode, make_job
-from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
+from napari_sam_i2v.propagation.session import Session as EngineSession
 from napari_sam_i2v.results import LabelOutput
 
 if TYPE_CHECKING:
     from napari_sam_i2v.network.sam_i2v import SamI2V
-    from napari_sam_i2v.propagation.prompts import Prompt
-    from napari_sam_i2v.widget.layers import Axes
 
-__all__ = ["points_to_prompts", "segment"]
+__all__ = ["Session", "points_to_prompts", "segment"]
 
 
 def segment(
@@ -104,135 +101,73 @@ def segment(
         view=view, memory_filter=memory_filter, seed=seed, contrast=contrast,
         channel=channel, z=z, axes=axes,
     )  # fmt: skip
-    if _is_layer(movie, "contrast_limits"):
-        return _segment_layer(movie, prompts, settings, target, progress)
-    pixels = _opened(movie, settings)
-    job = make_job(pixels, _prompts(prompts, tuple(pixels.shape)), settings)
-    return _tracked(job, target, progress)
+    source = open_input(movie, channel=channel, z=z, axes=axes)
+    if contrast is None:
+        settings = replace(settings, contrast=source.contrast)
+    labels = _tracked(make_job(source.pixels, source.prompts(prompts), settings), target, progress)
+    return labels if source.image is None else source.labels_layer(labels)
 
 
-def points_to_prompts(
-    layers: Any | Sequence[Any], *, image: Any = None, axes: Axes | None = None
-) -> list[Prompt]:
-    """Turn napari Points layers into prompts.
+class Session(EngineSession):
+    """A session for scripts: `propagation.Session` that takes files and napari layers too.
+
+    Prompt, propagate, correct, and look at the result at any time.
 
     Parameters
     ----------
-    layers
-        One Points layer, or several.
-    image, axes
-        The Image layer that they lie on, and which of its axes are time, y and x; then points go
-        through world coordinates. Without, they are data pixels (frame, y, x).
+    movie
+        A file or folder (see `open_movie`), a `Movie`, an array (T, Y, X) or (T, Y, X, 3), or a
+        napari Image layer.
+    labels
+        (T, Y, X) integer array to write to, frame by frame; a `LabelStore` for long movies. A
+        new uint16 array where not given.
+    contrast
+        Grey values (black, white) for the whole movie. By default an Image layer's contrast
+        limits, else robust percentiles.
+    channel, z, axes
+        Which part of the movie, as for `segment`.
+    **options
+        model, device, precision, view, seed and memory_filter as for `propagation.Session`.
 
-    Raises
-    ------
-    PromptError
-        If a point or a feature cannot be used.
+    Examples
+    --------
+    >>> session = Session("movie.tif")  # doctest: +SKIP
+    >>> session.add_points(1, 0, points=[(120, 80)])  # doctest: +SKIP
+    >>> for result in session.propagate("both"):  # doctest: +SKIP
+    ...     print(result.frame, result.masks[1].area)
+    >>> viewer.add_layer(session.labels_layer())  # doctest: +SKIP
     """
-    from napari_sam_i2v.propagation.prompts import Prompt
-    from napari_sam_i2v.widget.layers import Axes, read_clicks
 
-    chosen = list(layers) if isinstance(layers, list | tuple) else [layers]
-    if image is None:
-        image, chosen = _plain_image(), [_plain_points(layer) for layer in chosen]
-        axes = Axes(0, {}, (2**31, 2**31, 2**31))  # whether they lie inside is checked later
-    if axes is None:
-        raise InputError("An image layer needs its axes: see napari_sam_i2v.widget.layers.")
-    return [
-        Prompt(one.object_id, one.frame, np.array(one.points, float), np.array(one.labels))
-        for one in read_clicks(image, axes, chosen)
-    ]
-
-
-# ---- movies and prompts -----------------------------------------------------------------------
-
-
-def _opened(movie: Any, settings: Settings) -> Any:
-    """Movie or array (T, Y, X[, 3]) of what the caller calls a movie."""
-    from napari_sam_i2v.movies.movie import open_movie
-
-    if isinstance(movie, str | os.PathLike):
-        return open_movie(movie, channel=settings.channel, z=settings.z, axes=settings.axes)
-    if settings.z is not None or settings.axes is not None:
-        raise InputError(
-            "z and axes choose what is read from a file; of an array, give the (T, Y, X) part."
+    def __init__(
+        self,
+        movie: Any,
+        *,
+        labels: Any = None,
+        contrast: tuple[float, float] | None = None,
+        channel: int | str | None = None,
+        z: int | None = None,
+        axes: str | None = None,
+        **options: Any,
+    ) -> None:
+        self.source = open_input(movie, channel=channel, z=z, axes=axes)
+        super().__init__(
+            self.source.pixels,
+            labels=labels,
+            contrast=contrast or self.source.contrast,
+            **options,
         )
-    pixels = movie if hasattr(movie, "shape") else np.asarray(movie)
-    return _one_colour(pixels, settings.channel)
 
+    def add_prompts(self, prompts: Any) -> None:
+        """Add many prompts without answering them yet; none is added if one does not fit.
 
-def _one_colour(pixels: Any, channel: int | str | None) -> Any:
-    if channel is None:
-        return pixels
-    colours = pixels.shape[3] if len(pixels.shape) == 4 else 0
-    if not isinstance(channel, int) or not 0 <= channel < colours:
-        raise InputError(
-            f"The channel of an array is the number of a colour of (T, Y, X, 3), got {channel!r} "
-            f"for the shape {tuple(pixels.shape)}. Give the (T, Y, X) part of the channel."
-        )
-    from napari_sam_i2v.propagation.frames import OneChannel
+        `prompts` is anything that `segment` takes: `Prompt`s, a file, points, a label image, or
+        napari Points layers.
+        """
+        super().add_prompts(self.source.prompts(prompts))
 
-    return OneChannel(pixels, channel)
-
-
-def _prompts(given: Any, shape: tuple[int, ...]) -> list[Prompt]:
-    """Prompts of whatever says where the objects are."""
-    from napari_sam_i2v.prompt_files import read_prompts
-    from napari_sam_i2v.propagation.prompts import Prompt
-
-    if isinstance(given, str | os.PathLike):
-        return read_prompts(given, movie_shape=shape)
-    if isinstance(given, Prompt):
-        return [given]
-    if _is_layer(given, "features"):
-        return points_to_prompts(given)
-    if not hasattr(given, "shape") and isinstance(given, Iterable):
-        given = list(given)
-        if given and all(isinstance(one, Prompt) for one in given):
-            return given
-        if given and all(_is_layer(one, "features") for one in given):
-            return points_to_prompts(given)
-    return _array_prompts(given, shape)
-
-
-def _array_prompts(given: Any, shape: tuple[int, ...]) -> list[Prompt]:
-    from napari_sam_i2v.prompt_files import read_prompts
-    from napari_sam_i2v.propagation.prompts import Prompt
-
-    array = given if hasattr(given, "shape") else np.asarray(given)
-    if tuple(array.shape) in (tuple(shape[:3]), tuple(shape[1:3])):
-        return read_prompts(array, movie_shape=shape)
-    if len(array.shape) != 2 or array.shape[1] != 3 or np.dtype(array.dtype).kind not in "iuf":
-        raise PromptError(
-            "Prompts must be a file, a list of Prompt, points (N, 3) as (frame, y, x), a label "
-            f"image of the movie's size {tuple(shape[:3])}, or Points layers; got "
-            f"{type(given).__name__} of shape {tuple(array.shape)}."
-        )
-    rows = np.asarray(array, float)
-    if not np.isfinite(rows).all():
-        raise PromptError("Points (frame, y, x) must be finite numbers.")
-    return [
-        Prompt(i, round(float(frame)), np.array([[y, x]]))
-        for i, (frame, y, x) in enumerate(rows, start=1)
-    ]
-
-
-def _is_layer(thing: Any, attribute: str) -> bool:
-    """Whether something is a napari layer of the kind that has an attribute."""
-    return hasattr(thing, "data_to_world") and hasattr(thing, attribute)
-
-
-def _plain_image() -> Any:
-    return SimpleNamespace(
-        name="the movie", ndim=3, axis_labels=("t", "y", "x"), world_to_data=lambda at: at
-    )
-
-
-def _plain_points(layer: Any) -> Any:
-    return SimpleNamespace(
-        name=layer.name, data=layer.data, ndim=layer.ndim, features=layer.features,
-        data_to_world=lambda at: at,
-    )  # fmt: skip
+    def labels_layer(self) -> Any:
+        """Return a napari Labels layer that shows this session's labels where the movie lies."""
+        return self.source.labels_layer(self.labels)
 
 
 # ---- running ----------------------------------------------------------------------------------
@@ -278,105 +213,3 @@ def _lazy(path: Path) -> Any:
     from napari_sam_i2v.movies.movie import open_movie
 
     return open_movie(path).as_dask()
-
-
-# ---- napari layers ----------------------------------------------------------------------------
-
-
-def _segment_layer(
-    image: Any, prompts: Any, settings: Settings, target: LabelOutput | None, progress: bool
-) -> Any:
-    """Track in an Image layer; return a Labels layer that lies on it."""
-    from napari_sam_i2v.widget.layers import contrast_limits, movie_array
-
-    if settings.axes is not None:
-        raise InputError("axes names those of a file; of a layer, set its axis_labels.")
-    axes = _layer_axes(image, settings)
-    pixels = _LayerMovie(image, axes, movie_array(image, axes))
-    if image.rgb and settings.channel is not None:
-        pixels.data = _one_colour(pixels.data, settings.channel)
-    chosen = prompts if isinstance(prompts, list | tuple) else [prompts]
-    layers = chosen and all(_is_layer(one, "features") for one in chosen)
-    if layers:
-        ready = points_to_prompts(chosen, image=image, axes=axes)
-    else:
-        ready = _prompts(prompts, pixels.shape)
-    if settings.contrast is None:
-        settings = replace(settings, contrast=contrast_limits(image))
-    labels = _tracked(make_job(pixels, ready, settings), target, progress)
-    return _labels_layer(image, axes, labels)
-
-
-class _LayerMovie:
-    """The movie in an Image layer, with the names and steps that a file would have."""
-
-    def __init__(self, image: Any, axes: Axes, data: Any) -> None:
-        shown = (axes.time, image.ndim - 2, image.ndim - 1)
-        self.name, self.data = str(image.name), data
-        self.scale = tuple(float(image.scale[axis]) for axis in shown)
-        t, y, x = (_unit(image.units[axis]) for axis in shown)
-        # To napari, which knows no frames, the unit of an uncalibrated time axis is a pixel.
-        self.units = (TIME_UNKNOWN if t == SPACE_UNKNOWN else t, y, x)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(int(n) for n in self.data.shape)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(self.data.dtype)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return np.asarray(self.data[index])
-
-
-def _unit(unit: Any) -> str:
-    return str(getattr(unit, "units", unit))
-
-
-def _layer_axes(image: Any, settings: Settings) -> Axes:
-    """Axes of a layer; `channel` and `z` say where those that are not time, y, x stand."""
-    from napari_sam_i2v.widget.layers import level0, resolve_axes, time_axis
-
-    at = np.zeros(image.ndim)
-    extra = [axis for axis in range(image.ndim - 2) if axis != time_axis(image)]
-    for axis in extra:
-        at[axis] = _position(image, axis, settings, alone=len(extra) == 1)
-        if not 0 <= at[axis] < level0(image).shape[axis]:
-            raise InputError(
-                f"Axis “{image.axis_labels[axis]}” of “{image.name}” has "
-                f"{level0(image).shape[axis]} positions; there is no {at[axis]:g}."
-            )
-    return resolve_axes(image, image.data_to_world(at))
-
-
-def _position(image: Any, axis: int, settings: Settings, *, alone: bool) -> int:
-    name = str(image.axis_labels[axis]).lower()
-    given = settings.z if name in ("z", "depth") else settings.channel
-    if alone and given is None and name not in ("z", "depth", "c", "channel"):
-        given = settings.z  # an unnamed axis is whichever was given
-    if not isinstance(given, int):
-        raise InputError(
-            f"“{image.name}” has a further axis “{image.axis_labels[axis]}”: say which position "
-            "with channel= or z= (a number)."
-        )
-    return given
-
-
-def _labels_layer(image: Any, axes: Axes, labels: Any) -> Any:
-    from napari.layers import Labels
-
-    from napari_sam_i2v.widget.controller import _layer_data, _translate
-
-    data = labels if not axes.fixed else _layer_data(np.asarray(labels), axes)
-    return Labels(
-        data,
-        name=f"{image.name} tracked",
-        scale=image.scale,
-        translate=_translate(image, axes),
-        rotate=image.rotate,
-        shear=image.shear,
-        affine=image.affine,
-        axis_labels=image.axis_labels,
-        units=image.units,
-    )

@@ -97,9 +97,6 @@ def test_composing_twice_changes_nothing() -> None:
     np.testing.assert_array_equal(compose_labels(once, masks), once)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="logits below 6e-8 become 0 in half precision and lose the pixel"
-)
 def test_a_pixel_of_a_mask_is_never_lost_to_rounding() -> None:
     """A logit too small for half precision is still a claim."""
     tiny = ObjectMask(

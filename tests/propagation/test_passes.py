@@ -142,7 +142,7 @@ def test_movie_of_one_frame(make: MakeSession, direction: Any) -> None:
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "both"])
-@pytest.mark.parametrize("stops", [(1,), (3, 1, 2)])
+@pytest.mark.parametrize("stops", [(1,), (3, 1, 1)])
 def test_going_on_gives_the_same_as_never_stopping(
     make: MakeSession, direction: Any, stops: tuple[int, ...]
 ) -> None:
@@ -169,7 +169,6 @@ def test_a_finished_pass_starts_over(make: MakeSession) -> None:
     np.testing.assert_array_equal(session.labels, before)
 
 
-@pytest.mark.xfail(strict=True, reason="pending stays after the last frame")
 def test_closing_at_the_last_frame_is_finishing(make: MakeSession) -> None:
     session = make()
     session.add_points(1, 0, points=(20, 20))
@@ -323,7 +322,6 @@ def test_bad_prompts_change_nothing(make: MakeSession) -> None:
     assert not session.labels.any()
 
 
-@pytest.mark.xfail(strict=True, reason="boxes are not checked")
 def test_box_outside_the_movie_is_refused(make: MakeSession) -> None:
     with pytest.raises(PromptError, match="outside"):
         make().add_box(1, 0, box=(100, 100, 120, 130))
@@ -362,7 +360,6 @@ def test_arrays_that_are_no_movie(make: MakeSession, shape: tuple[int, ...]) -> 
         make(np.zeros(shape, np.uint8))
 
 
-@pytest.mark.xfail(strict=True, reason="OverflowError instead")
 def test_labels_too_narrow_for_an_id_are_refused(make: MakeSession) -> None:
     session = make(labels=np.zeros((12, 40, 48), np.uint8))
     with pytest.raises(InputError):

@@ -74,7 +74,6 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
         read_recipe(path)
 
 
-@pytest.mark.xfail(strict=True, reason="values are not checked")
 @pytest.mark.parametrize(
     "text", ['seed = "three"', "[image]\nsteps = -1", "[data]\nsize = 1.5", 'variant = "huge"']
 )

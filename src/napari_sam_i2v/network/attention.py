@@ -134,7 +134,9 @@ def _rotate(x_BNC: Tensor, table: RotaryTable) -> Tensor:
     return turned if rotated == tokens else torch.cat((turned, x_BNC[:, rotated:]), dim=1)
 
 
+# Tables outlive the call that makes them: made in inference mode, they could not train later.
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)
 def rotary_grid(width: int, columns: int, rows: int, device: torch.device) -> RotaryTable:
     """Axial rotary angles of a row-major grid: half of the pairs carry x, half carry y.
 
@@ -152,6 +154,7 @@ def rotary_grid(width: int, columns: int, rows: int, device: torch.device) -> Ro
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)
 def sine_map(channels: int, size: int, device: torch.device) -> Tensor:
     """Sine position map (1, channels, size, size): the first half codes y, the second x."""
     half = channels // 2

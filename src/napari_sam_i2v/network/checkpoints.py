@@ -189,7 +189,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
                 stated = (file.metadata() or {}).get("variant")
                 return {key: file.get_tensor(key) for key in file.keys()}, stated  # noqa: SIM118
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError,
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError,
             ValueError) as error:  # fmt: skip
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(

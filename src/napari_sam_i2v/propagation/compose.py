@@ -25,7 +25,7 @@ def compose_labels(
     result = np.array(plane)
     result[np.isin(result, list(masks))] = 0
     free = result == 0
-    best = np.zeros(plane.shape, np.float16)
+    best = np.full(plane.shape, -np.inf, np.float16)
     for object_id in sorted(masks):
         found = masks[object_id]
         y0, x0, y1, x1 = found.box

@@ -142,8 +142,9 @@ class MemoryBank:
         )  # fmt: skip
 
     def _similarity(self, frames: Sequence[int], own: Tensor) -> Tensor:
-        stack = torch.stack([self.rolling[x].fingerprint for x in frames])
-        return (stack.float() @ own.float()).cpu()
+        # One at a time: a stack of the ++ variant's candidates would take most of a gigabyte.
+        unit = own.float()
+        return torch.stack([self.rolling[x].fingerprint.float() @ unit for x in frames]).cpu()
 
 
 def stack_memories(banks: Sequence[MemoryBank], selections: Sequence[Selection]) -> Memory:

@@ -85,12 +85,18 @@ class Prompt:
             raise self._error(
                 f"has a mask of shape {self.mask.shape}; the movie's frames are {height} x {width}"
             )
+        if self.box is not None and not self._overlaps(height, width):
+            raise self._error(f"has a box {self.box} outside the movie's {height} x {width} pixels")
         for y, x in self._positions():
             if not (-0.5 <= y <= height - 0.5 and -0.5 <= x <= width - 0.5):
                 raise self._error(
                     f"points at y={y:g}, x={x:g}, outside the movie's {height} x {width} pixels "
                     "(positions are y, x in data pixels, not in calibrated units)"
                 )
+
+    def _overlaps(self, height: int, width: int) -> bool:
+        y0, x0, y1, x1 = self.box or (0, 0, 0, 0)
+        return y0 < height and x0 < width and y1 > 0 and x1 > 0
 
     def _positions(self) -> list[tuple[float, float]]:
         if self.points is not None:

@@ -25,7 +25,10 @@ from napari_sam_i2v.propagation.view import (
     window,
 )
 
-__all__ = ["Propagator", "Track"]
+__all__ = ["MaskAt", "Propagator", "Track"]
+
+MaskAt = Callable[[int], np.ndarray]
+"""Index in a pass's direction of time -> an object's mask (Y, X)."""
 
 SMOOTHING = 0.4
 """Weight of the newest size in the size that sets a window's side."""
@@ -56,6 +59,7 @@ class Track:
         """Drop the answer and memory of a prompted frame."""
         self.answers.pop(index, None)
         self.bank.permanent.pop(index, None)
+        self.bank.rolling.pop(index, None)
 
 
 class Propagator:
@@ -95,7 +99,7 @@ class Propagator:
         Parameters
         ----------
         tracks
-            Objects of this pass, with the memory that they have from before.
+            Objects of this pass, each brought to its start by `go_to`.
         starts
             Object id -> first index to give an answer for.
         stop
@@ -106,8 +110,6 @@ class Propagator:
         tuple
             An index, and the answers of the objects that have started by then.
         """
-        for track in tracks:
-            self.prepare(track)
         first = min(starts[track.object_id] for track in tracks)
         for index in range(first, stop):
             self.source.read_ahead(index + 1)
@@ -152,7 +154,19 @@ class Propagator:
         self._follow(track, answer, index, anew=True)
         return answer
 
-    def rewind(self, track: Track, index: int, mask_at: Callable[[int], np.ndarray]) -> None:
+    def go_to(self, track: Track, index: int, mask_at: MaskAt) -> None:
+        """Make an object ready for a pass that starts at `index`: its prompts, memory and window.
+
+        Prompts that need no memory are answered all, corrections those before `index`; later
+        ones when the pass comes to them. See `rewind` for `mask_at`.
+        """
+        self.prepare(track)
+        for earlier in sorted(x for x in track.rounds if x < index and x not in track.answers):
+            self.rewind(track, earlier, mask_at)
+            self.answer(track, earlier)
+        self.rewind(track, index, mask_at)
+
+    def rewind(self, track: Track, index: int, mask_at: MaskAt) -> None:
         """Bring an object's memory and window to where they were before `index`.
 
         What is not remembered any more is rebuilt from masks: the most recent frames, and some

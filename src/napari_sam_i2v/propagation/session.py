@@ -65,6 +65,12 @@ class _Side:
     pending: dict[int, int] = field(default_factory=dict)
     tracked: dict[int, set[int]] = field(default_factory=dict)
 
+    def done_to(self, object_id: int, index: int, n_frames: int) -> None:
+        """Note that an object is up to date as far as `index`."""
+        self.pending[object_id] = index + 1
+        if index + 1 == n_frames:
+            del self.pending[object_id]
+
 
 class Session:
     """Prompt, propagate, correct.
@@ -199,6 +205,7 @@ class Session:
         ready = list(prompts)
         for prompt in ready:
             prompt.check_inside(self.shape)
+            _check_room(self.labels, prompt.object_id)
         for prompt in ready:
             self._add(prompt)
 
@@ -301,21 +308,20 @@ class Session:
             return
         tracks = [self._track(side, object_id) for object_id in starts]
         for track in tracks:
-            side.propagator.prepare(track)
             masks = self._masks(side, track.object_id)
-            side.propagator.rewind(track, starts[track.object_id], masks)
+            side.propagator.go_to(track, starts[track.object_id], masks)
+        # Frames that a range leaves out stay to be done.
+        complete = {o for o, start in starts.items() if side.pending.get(o, start) >= start}
         try:
             for index, answers in side.propagator.run(tracks, starts, stop):
                 result = self._write(source.to_movie(index), answers)
                 for object_id in answers:
-                    side.pending[object_id] = index + 1
                     side.tracked.setdefault(object_id, set()).add(result.frame)
+                    if object_id in complete:
+                        side.done_to(object_id, index, self.n_frames)
                 yield result
         finally:
             source.close()
-        if stop == self.n_frames:
-            for object_id in starts:
-                side.pending.pop(object_id, None)
 
     def _starts(
         self, side: _Side, objects: Sequence[int], *, before_first: bool, explicit: bool
@@ -390,6 +396,7 @@ class Session:
 
     def _add(self, prompt: Prompt) -> None:
         object_id, frame = prompt.object_id, prompt.frame
+        _check_room(self.labels, object_id)
         prompted = frame in self.prompts.frames(object_id)
         if not prompted and any(
             frame in side.tracked.get(object_id, ()) for side in self._sides.values()
@@ -461,6 +468,14 @@ def _checked_labels(labels: Any, shape: tuple[int, ...]) -> Any:
             f"Labels of the movie's shape {tuple(shape)} are required, got {tuple(labels.shape)}."
         )
     return labels
+
+
+def _check_room(labels: Any, object_id: int) -> None:
+    kind = np.dtype(labels.dtype)
+    if kind.kind not in "ui" or object_id > np.iinfo(kind).max:
+        raise InputError(
+            f"Labels of type {kind} cannot hold object {object_id}: give uint16 labels."
+        )
 
 
 def _checked_contrast(limits: tuple[float, float] | None) -> Contrast | None:

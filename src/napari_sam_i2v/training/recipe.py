@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam_i2v.errors import InputError
+from napari_sam_i2v.network.config import get_config
 
 __all__ = ["DataPlan", "Recipe", "StagePlan", "read_recipe"]
 
@@ -98,6 +99,23 @@ def _build(kind: type, content: Any, where: str) -> Any:
             f"{where}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}."
         )
     try:
-        return kind(**content)
+        built = kind(**content)
     except TypeError as error:
         raise InputError(f"{where}: {error}.") from None
+    for name in content:
+        _check_value(built, name, where)
+    return built
+
+
+def _check_value(built: Any, name: str, where: str) -> None:
+    """Check that a value has its field's type, and that numbers are not negative."""
+    value = getattr(built, name)
+    wanted = next(f.type for f in dataclasses.fields(built) if f.name == name)
+    if name == "variant" and isinstance(value, str):
+        get_config(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    number = whole or isinstance(value, float)
+    right = {"int": whole, "float": number, "str": isinstance(value, str)}.get(str(wanted), True)
+    if not right or (number and value < 0):
+        kind = {"int": "whole number from 0 up", "float": "number from 0 up", "str": "text"}
+        raise InputError(f"{where}: {name} must be a {kind[str(wanted)]}, got {value!r}.")

@@ -15,7 +15,7 @@ import numpy as np
 from napari.layers import Image, Labels, Points
 
 from napari_sam_i2v.errors import InputError
-from napari_sam_i2v.widget.layers import Axes, level0
+from napari_sam_i2v.widget.layers import layer_data, level0, placement
 from napari_sam_i2v.widget.plan import Choices, Plan, resolve
 from napari_sam_i2v.widget.run import Start, Step, count, counts, start_session, track
 
@@ -165,15 +165,9 @@ class Controller:
         store = new_store(plan)
         active = self.viewer.layers.selection.active
         layer = self.viewer.add_labels(
-            _layer_data(store, plan.axes),
+            layer_data(store, plan.axes),
             name=f"{image.name} tracked",
-            scale=image.scale,
-            translate=_translate(image, plan.axes),
-            rotate=image.rotate,
-            shear=image.shear,
-            affine=image.affine,
-            axis_labels=image.axis_labels,
-            units=image.units,
+            **placement(image, plan.axes),
             metadata={KEY: provenance(plan)},
         )
         layer.editable = False
@@ -219,25 +213,3 @@ class Controller:
             return set(range(output.plan.axes.shape[0]))
         point = np.asarray(self.viewer.dims.point)[-layer.ndim :]
         return {round(float(layer.world_to_data(point)[time]))}
-
-
-def _layer_data(store: Any, axes: Axes) -> Any:
-    """Return the store's array, with an axis of length 1 for each fixed axis."""
-    array = getattr(store, "array", store)
-    if not axes.fixed:
-        return array
-    shape = list(axes.shape)
-    for axis in sorted(axes.fixed):
-        shape.insert(axis, 1)
-    return array.reshape(shape)  # a view: what is written to the store is seen by the layer
-
-
-def _translate(image: Image, axes: Axes) -> np.ndarray:
-    """Return the translation that puts a layer of one channel or plane at its place.
-
-    Exact unless the layer is rotated or sheared across a fixed axis.
-    """
-    shift = np.zeros(image.ndim)
-    for axis, index in axes.fixed.items():
-        shift[axis] = index
-    return np.asarray(image.translate) + np.asarray(image.scale) * shift

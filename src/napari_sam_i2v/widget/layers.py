@@ -261,3 +261,33 @@ def _whole(layer: Points, name: str, row: int, value: Any, low: int, high: int) 
             f"{high}, it is {value!r}. Correct it in the layer's features table."
         )
     return int(number)
+
+
+def layer_data(store: Any, axes: Axes) -> Any:
+    """Return the store's array, with an axis of length 1 for each fixed axis."""
+    array = getattr(store, "array", store)
+    if not axes.fixed:
+        return array
+    shape = list(axes.shape)
+    for axis in sorted(axes.fixed):
+        shape.insert(axis, 1)
+    return array.reshape(shape)  # a view: what is written to the store is seen by the layer
+
+
+def placement(image: Image, axes: Axes) -> dict[str, Any]:
+    """Return what puts a layer of labels where its image lies.
+
+    Exact unless the layer is rotated or sheared across a fixed axis.
+    """
+    shift = np.zeros(image.ndim)
+    for axis, index in axes.fixed.items():
+        shift[axis] = index
+    return {
+        "scale": image.scale,
+        "translate": np.asarray(image.translate) + np.asarray(image.scale) * shift,
+        "rotate": image.rotate,
+        "shear": image.shear,
+        "affine": image.affine,
+        "axis_labels": image.axis_labels,
+        "units": image.units,
+    }
