@@ -389,3 +389,17 @@ def test_network_may_be_given(make: MakeSession) -> None:
     session = make(model=network)
     assert session.model is network
     assert not session.model.training
+
+
+def test_both_after_forward_only_does_what_is_left(make: MakeSession) -> None:
+    session = make()
+    session.add_points(1, 4, points=(20, 20))
+    assert run(session.propagate()) == list(range(4, 12))
+    assert run(session.propagate("both")) == [3, 2, 1, 0]
+
+
+def test_both_starts_over_when_nothing_is_left(make: MakeSession) -> None:
+    session = make()
+    session.add_points(1, 0, points=(20, 20))
+    assert run(session.propagate("both")) == list(range(12))
+    assert run(session.propagate("both")) == list(range(12))

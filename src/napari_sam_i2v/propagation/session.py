@@ -63,7 +63,7 @@ class _Side:
     propagator: Propagator
     tracks: dict[int, Track] = field(default_factory=dict)
     pending: dict[int, int] = field(default_factory=dict)
-    tracked: dict[int, set[int]] = field(default_factory=dict)
+    tracked: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
 
     def done_to(self, object_id: int, index: int, n_frames: int) -> None:
         """Note that an object is up to date as far as `index`."""
@@ -281,28 +281,23 @@ class Session:
         _check_choice("direction", direction, ("forward", "backward", "both"))
         chosen = self._chosen(objects)
         limits = self._limits(frames)
-        if direction in ("forward", "both"):
-            yield from self._pass(self._sides[False], chosen, limits, explicit=objects is not None)
-        if direction in ("backward", "both"):
-            yield from self._pass(
-                self._sides[True], chosen, limits,
-                explicit=objects is not None, before_first=direction == "both",
-            )  # fmt: skip
+        sides = [
+            (self._sides[reverse], direction == "both" and reverse)
+            for reverse in (False, True)
+            if direction in ("both", "backward" if reverse else "forward")
+        ]
+        starts = [self._starts(side, chosen, rest, pending=True) for side, rest in sides]
+        if objects is not None or not any(starts):
+            every = [self._starts(side, chosen, rest, pending=False) for side, rest in sides]
+            starts = [{**a, **b} for a, b in zip(every, starts, strict=True)]
+        for (side, _), begin in zip(sides, starts, strict=True):
+            yield from self._pass(side, begin, limits)
 
-    def _pass(
-        self,
-        side: _Side,
-        objects: Sequence[int],
-        limits: range,
-        *,
-        explicit: bool,
-        before_first: bool = False,
-    ) -> Iterator[FrameResult]:
-        """One direction of time, from each object's pending frame on."""
+    def _pass(self, side: _Side, starts: dict[int, int], limits: range) -> Iterator[FrameResult]:
+        """One direction of time, from each object's start on."""
         source = side.propagator.source
         stop = source.to_movie(limits[0] if source.reverse else limits[-1]) + 1
         low = source.to_movie(limits[-1] if source.reverse else limits[0])
-        starts = self._starts(side, objects, before_first=before_first, explicit=explicit)
         starts = {o: max(s, low) for o, s in starts.items() if max(s, low) < stop}
         if not starts:
             return
@@ -310,13 +305,14 @@ class Session:
         for track in tracks:
             masks = self._masks(side, track.object_id)
             side.propagator.go_to(track, starts[track.object_id], masks)
+            side.tracked.setdefault(track.object_id, np.zeros(self.n_frames, bool))
         # Frames that a range leaves out stay to be done.
         complete = {o for o, start in starts.items() if side.pending.get(o, start) >= start}
         try:
             for index, answers in side.propagator.run(tracks, starts, stop):
                 result = self._write(source.to_movie(index), answers)
                 for object_id in answers:
-                    side.tracked.setdefault(object_id, set()).add(result.frame)
+                    side.tracked[object_id][result.frame] = True
                     if object_id in complete:
                         side.done_to(object_id, index, self.n_frames)
                 yield result
@@ -324,19 +320,22 @@ class Session:
             source.close()
 
     def _starts(
-        self, side: _Side, objects: Sequence[int], *, before_first: bool, explicit: bool
+        self, side: _Side, objects: Sequence[int], before_first: bool, *, pending: bool
     ) -> dict[int, int]:
-        """Index from which each object is to be tracked in one direction."""
+        """Index from which each object is to be tracked in one direction, if it is at all.
+
+        With `pending`, only objects with something to be done, from there; without, all of them
+        from their first prompt. `before_first` leaves out what the other direction covers.
+        """
         to_index = side.propagator.source.to_movie
-        any_pending = any(o in side.pending for o in objects)
         starts = {}
         for object_id in objects:
             prompted = [to_index(frame) for frame in self.prompts.frames(object_id)]
-            first = max(prompted) + 1 if before_first else min(prompted)
-            if object_id in side.pending:
-                starts[object_id] = max(first, side.pending[object_id])
-            elif explicit or not any_pending:
-                starts[object_id] = first
+            start = max(prompted) + 1 if before_first else min(prompted)
+            if pending:
+                start = max(start, side.pending.get(object_id, self.n_frames))
+            if start < self.n_frames:
+                starts[object_id] = start
         return starts
 
     def _chosen(self, objects: Iterable[int] | None) -> list[int]:
@@ -399,7 +398,8 @@ class Session:
         _check_room(self.labels, object_id)
         prompted = frame in self.prompts.frames(object_id)
         if not prompted and any(
-            frame in side.tracked.get(object_id, ()) for side in self._sides.values()
+            object_id in side.tracked and side.tracked[object_id][frame]
+            for side in self._sides.values()
         ):
             prompt = replace(prompt, correction=True)
         self.prompts.add(prompt)
@@ -409,10 +409,7 @@ class Session:
         """Mark what must be tracked again because prompts on a frame changed."""
         for side in self._sides.values():
             index = side.propagator.source.to_movie(frame)
-            if object_id in side.tracked or object_id in side.pending:
-                side.pending[object_id] = min(side.pending.get(object_id, index), index)
-            else:
-                side.pending[object_id] = index
+            side.pending[object_id] = min(side.pending.get(object_id, index), index)
             track = side.tracks.get(object_id)
             if track is not None:
                 track.forget_prompt(index)
