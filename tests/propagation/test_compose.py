@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -58,10 +59,18 @@ def test_an_absent_object_is_erased() -> None:
     assert not compose_labels(plane, {1: absent}).any()
 
 
-def test_the_highest_logit_wins() -> None:
-    masks = {1: mask((0, 0, 4, 3), 1), 2: mask((0, 1, 4, 4), 2)}
-    result = compose_labels(np.zeros((4, 4), np.uint16), masks)
-    assert result[0].tolist() == [1, 2, 2, 2]
+def test_neighbours_meet_where_the_higher_logit_is() -> None:
+    masks = {1: mask((0, 0, 4, 4), 1), 2: mask((0, 3, 4, 7), 2)}
+    result = compose_labels(np.zeros((4, 7), np.uint16), masks)
+    assert result[0].tolist() == [1, 1, 1, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("sure", [1, 2])
+def test_what_two_masks_cover_goes_to_the_more_confident_as_a_whole(sure: int) -> None:
+    rng = np.random.default_rng(0)
+    masks = {i: mask((0, 0, 8, 8), rng.uniform(1, 3, (8, 8))) for i in (1, 2)}
+    masks[sure] = dataclasses.replace(masks[sure], iou=0.9)
+    assert (compose_labels(np.zeros((8, 8), np.uint16), masks) == sure).all()
 
 
 def test_a_tie_goes_to_the_smaller_id() -> None:

@@ -12,25 +12,35 @@ from napari_sam_i2v.propagation.engine import ObjectMask
 
 __all__ = ["compose_labels"]
 
+SHARED = 0.5
+"""An object that loses more than this share of its mask to better ones leaves them the overlap."""
+
 
 def compose_labels(
     plane: NDArray[Any], masks: Mapping[int, ObjectMask]
 ) -> NDArray[np.unsignedinteger[Any]]:
     """Write masks into a label image (Y, X) and return the new one.
 
-    Objects that are not among `masks` keep every pixel they have. A pixel that several of
-    `masks` claim goes to the one with the highest mask logit there, and on a tie to the smaller
-    object id, whatever the order.
+    Objects that are not among `masks` keep every pixel they have. The others are written in the
+    order of their confidence (score times predicted IoU; the smaller object id on a tie),
+    whatever the order of `masks`. Neighbours that overlap a little meet where their mask logits
+    are equal. Where two masks cover the same thing, it goes to the more confident object as a
+    whole: pixel by pixel it would be torn between them.
     """
     result = np.array(plane)
     result[np.isin(result, list(masks))] = 0
     free = result == 0
     best = np.full(plane.shape, -np.inf, np.float16)
-    for object_id in sorted(masks):
+    for object_id in sorted(masks, key=lambda i: (-masks[i].score * masks[i].iou, i)):
         found = masks[object_id]
         y0, x0, y1, x1 = found.box
         area = (slice(y0, y1), slice(x0, x1))
-        wins = found.mask & free[area] & (found.logits > best[area])
+        mine = found.mask & free[area]
+        taken = mine & (result[area] != 0)
+        if taken.sum() > SHARED * mine.sum():
+            wins = mine & ~taken
+        else:
+            wins = mine & (found.logits > best[area])
         result[area][wins] = object_id
         best[area][wins] = found.logits[wins]
     return result
