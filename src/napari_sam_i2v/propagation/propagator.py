@@ -136,23 +136,31 @@ class Propagator:
         """Answer the prompts of an object on a frame, and remember the answer for good."""
         if index in track.answers:
             return track.answers[index]
-        rounds = track.rounds[index]
-        recalled = None
-        previous: Tensor | None = None
         if self._corrects(track, index) and track.bank.conditioning(index):
-            view = self._tracking_view(track, rounds)
-            feature = self.engine.encode(self.source, index, [view])[0]
-            recalled = self._recall(track, index, feature)
-            previous = self.engine.track([feature], [view], [recalled])[0].low
+            feature, answer = self._corrected(track, index)
         else:
-            view = self.first_view(rounds, index)
-            feature = self.engine.encode(self.source, index, [view])[0]
-        answer = self.engine.prompt(feature, rounds, view, recalled=recalled, previous=previous)
+            feature, answer = self._found(track.rounds[index], index)
         entry = self.engine.remember([feature], [answer], prompted=True)[0]
         track.bank.remember(index, entry, prompted=True)
         track.answers[index] = answer
         self._follow(track, answer, index, anew=True)
         return answer
+
+    def _corrected(self, track: Track, index: int) -> tuple[Tensor, Answer]:
+        """Feature and answer of prompts that correct what tracking would say."""
+        rounds = track.rounds[index]
+        view = self._tracking_view(track, rounds)
+        feature = self.engine.encode(self.source, index, [view])[0]
+        recalled = self._recall(track, index, feature)
+        tracked = self.engine.track([feature], [view], [recalled])[0]
+        answer = self.engine.prompt(feature, rounds, view, recalled=recalled, previous=tracked.low)
+        return feature, answer
+
+    def _found(self, rounds: Sequence[Prompt], index: int) -> tuple[Tensor, Answer]:
+        """Feature and answer of prompts that are all that is known of an object."""
+        view = self.first_view(rounds, index)
+        feature = self.engine.encode(self.source, index, [view])[0]
+        return feature, self.engine.prompt(feature, rounds, view)
 
     def go_to(self, track: Track, index: int, mask_at: MaskAt) -> None:
         """Make an object ready for a pass that starts at `index`: its prompts, memory and window.
