@@ -198,6 +198,7 @@ def export_weights(state: dict[str, torch.Tensor], path: Path, recipe: Recipe) -
     }
     metadata = {"variant": recipe.variant, "recipe": json.dumps(asdict(recipe))}
     save_file(tensors, path, metadata=metadata)
+    path.chmod(0o644)  # as other files; safetensors writes them for the owner alone
 
 
 class _Log:
