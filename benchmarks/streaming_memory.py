@@ -50,7 +50,7 @@ def _place(k: int, t: int, side: int, objects: int) -> tuple[float, float]:
 
 def peak_memory(movie: Path, clicks: Path, output: Path) -> tuple[float, float]:
     """Segment in a process of its own; return its peak memory in MB and its seconds."""
-    command = [sys.executable, "-m", "napari_sam_i2v.cli", "segment", str(movie)]
+    command = [sys.executable, "-m", "napari_sam_i2v", "segment", str(movie)]
     command += ["--prompts", str(clicks), "--output", str(output), "--device", "cpu", "--quiet"]
     started = time.monotonic()
     process = subprocess.Popen(command)

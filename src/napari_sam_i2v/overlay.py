@@ -105,7 +105,7 @@ def check_picture(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     if not target.parent.is_dir():
         raise OutputError(f"the folder {target.parent} does not exist: make it first")
     if os.path.lexists(target) and not (overwrite and target.is_file()):
-        raise OutputError(f"{target} exists: choose another name, or allow overwriting it")
+        raise OutputError(f"{target} exists: choose another name, or overwrite it (--overwrite)")
     return target
 
 

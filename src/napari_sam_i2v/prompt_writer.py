@@ -36,7 +36,7 @@ def write_prompts(
         raise PromptError(f"prompts are written as .csv or .json, got {target.name!r}")
     text = kinds[target.suffix.lower()](list(prompts))
     if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists: choose another name, or allow overwriting it")
+        raise OutputError(f"{target} exists: choose another name, or overwrite it (--overwrite)")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         part.write_text(text, encoding="utf-8", newline="\n")

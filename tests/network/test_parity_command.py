@@ -33,7 +33,7 @@ def test_segment_with_a_published_checkpoint(variant: str, tmp_path: Path) -> No
     tifffile.imwrite(tmp_path / "movie.tif", movie, photometric="rgb", metadata={"axes": "TYXS"})
     (tmp_path / "clicks.csv").write_text("object_id,frame,y,x,label\n1,0,80,70,1\n")
     command = [
-        sys.executable, "-m", "napari_sam_i2v.cli", "segment", str(tmp_path / "movie.tif"),
+        sys.executable, "-m", "napari_sam_i2v", "segment", str(tmp_path / "movie.tif"),
         "--prompts", str(tmp_path / "clicks.csv"), "--output", str(tmp_path / "out.tif"),
         "--model", str(tmp_path / "checkpoint.pt"), "--view", "frame",
         "--frames", f"0:{FRAMES}", "--device", "cpu",

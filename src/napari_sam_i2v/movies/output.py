@@ -34,7 +34,7 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     if not os.path.lexists(target) or _is_empty_folder(target):
         return target
     if not overwrite:
-        raise OutputError(f"{target} exists: choose another name, or allow overwriting it")
+        raise OutputError(f"{target} exists: choose another name, or overwrite it (--overwrite)")
     if reason := _why_not_ours(target):
         raise OutputError(
             f"{target} is not overwritten, because {reason}: choose another name, or remove it "
