@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -263,16 +261,3 @@ def test_conditioning_frames_are_the_first_and_the_nearest() -> None:
 
 def test_nothing_to_remember() -> None:
     assert MemoryBank(tiny.config()).filter(3, torch.zeros(32, 4, 4)) is None
-
-
-def test_a_mask_that_the_network_distrusts_is_no_mask(source: FrameSource) -> None:
-    """Empty rather than wild, and the score says so."""
-    doubtful = Answer(WHOLE, torch.ones(1, 16, 16), torch.ones(1, 16, 16), torch.ones(32), 4.0, 0.2)
-    network = tiny.build()
-    assert Engine(network)._trusted(doubtful) is doubtful, "published networks are believed"
-    network.config = dataclasses.replace(network.config, min_iou=0.3)
-    found = Engine(network)._trusted(doubtful).paste()
-    assert found.area == 0
-    assert found.score == pytest.approx(0.2, abs=0.05)
-    sure = dataclasses.replace(doubtful, iou=0.31)
-    assert Engine(network)._trusted(sure).paste().area > 0

@@ -52,9 +52,6 @@ class SamI2VConfig:
         Width of the trunk's unused classification head; 0 leaves the head out.
     fill_hole_area
         Holes of at most this many mask-logit pixels are filled.
-    min_iou
-        A tracked mask that the network itself expects to overlap less than this with the truth
-        is taken for a lost object: empty rather than wild.
     follow_below
         Objects smaller than this share of the frame's shorter side are looked at through a
         window that follows them (view "auto").
@@ -86,7 +83,6 @@ class SamI2VConfig:
     global_picks: int = 4
     classes: int = 1000
     fill_hole_area: int = 8
-    min_iou: float = 0.0
     follow_below: float = 0.05
     window_scale: float = 6.0
 
@@ -132,7 +128,6 @@ VARIANTS: Mapping[str, SamI2VConfig] = MappingProxyType(
             feed_forward_dim=256,
             decoder_mlp_dim=512,
             classes=0,
-            min_iou=0.3,
             follow_below=0.3,
             window_scale=2.5,
         ),

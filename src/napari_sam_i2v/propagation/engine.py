@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 from napari_sam_i2v.network.device import Precision, autocast
 from napari_sam_i2v.network.memory_filter import Selection
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
-from napari_sam_i2v.network.sam_i2v import ABSENT, Decoded, SamI2V
+from napari_sam_i2v.network.sam_i2v import Decoded, SamI2V
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import (
@@ -241,22 +240,8 @@ class Engine:
             with torch.inference_mode(), autocast(self.model.device, self.precision):
                 memory = stack_memories(banks, chosen)
                 decoded = self.model.track(torch.stack(list(features[chunk])), memory)
-            answers += [self._trusted(a) for a in self._answers(decoded, views[chunk])]
+            answers += self._answers(decoded, views[chunk])
         return answers
-
-    def _trusted(self, answer: Answer) -> Answer:
-        """The answer, or that the object is lost where the network has little trust in its mask."""
-        if answer.iou >= self.config.min_iou or answer.score <= 0:
-            return answer
-        nothing = torch.full_like(answer.low, ABSENT)
-        doubt = math.log(max(answer.iou, 1e-6) / (1 - min(answer.iou, 0.5)))
-        return replace(
-            answer,
-            low=nothing,
-            stored=nothing,
-            pointer=self.model.no_obj_ptr[0].float(),
-            score=min(doubt, 0.0),
-        )
 
     def remember(
         self, features: Sequence[Tensor], answers: Sequence[Answer], *, prompted: bool
