@@ -340,3 +340,9 @@ def test_image_sam_cannot_track(tmp_path: Path) -> None:
     torch.save(image_sam(dict(tiny.shared().state_dict())), path)
     with pytest.raises(CheckpointError, match="image SAM"):
         load_model(path, device="cpu")
+
+
+def test_the_embedded_weights_are_those_of_the_registry() -> None:
+    name = configs.DEFAULT_VARIANT
+    assert checkpoints.weights_sha256("default") == checkpoints.MODELS[name].sha256
+    assert checkpoints.load_model("default", device="cpu").config.name == name

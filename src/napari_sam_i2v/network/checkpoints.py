@@ -74,6 +74,7 @@ MODELS: Mapping[str, ModelInfo] = MappingProxyType(
             licence="BSD-3-Clause",
             source="comes with napari-sam-i2v",
             file=f"{DEFAULT_VARIANT}.safetensors",
+            sha256="d147102b6d63e754c0efa8131bb65a1923470f843ce32980bc51d2dafcd1e275",
         ),
         "sam-i2v": ModelInfo(
             name="sam-i2v",
