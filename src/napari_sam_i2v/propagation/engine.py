@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,11 @@ class Answer:
 
     def paste(self) -> ObjectMask:
         """Mask in movie pixels."""
+        return self._pasted
+
+    @cached_property
+    def _pasted(self) -> ObjectMask:
+        # Asked for twice a frame: to move the window, and to write the labels.
         probability = float(torch.tensor(self.score).sigmoid())
         empty = np.zeros((0, 0))
         absent = ObjectMask((0, 0, 0, 0), empty.astype(bool), probability, self.iou,
@@ -262,9 +268,12 @@ class Engine:
                 shown = torch.stack([a.low for a in answers[chunk]])
                 foreground = self.model.foreground(shown)
             for k, (own, answer) in enumerate(zip(features[chunk], answers[chunk], strict=True)):
-                unit = shared.setdefault(id(own), fingerprint(own))
+                if id(own) not in shared:  # objects in the same view share a feature
+                    shared[id(own)] = fingerprint(own)
                 entries.append(
-                    MemoryEntry(spatial[k].bfloat16(), foreground[k], answer.pointer, unit)
+                    MemoryEntry(
+                        spatial[k].bfloat16(), foreground[k], answer.pointer, shared[id(own)]
+                    )
                 )
         return entries
 
