@@ -6,11 +6,12 @@ A movie is anything with a shape (T, Y, X) or (T, Y, X, 3) whose `movie[t]` give
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,6 +36,8 @@ __all__ = [
 
 SAMPLED_FRAMES = 16
 PERCENTILES = (0.3, 99.7)
+TARGET_MEAN, LEAST_GAMMA = 0.35, 0.4
+"""Movies darker than this on average are brightened, by no smaller an exponent than this."""
 
 
 class MovieLike(Protocol):
@@ -50,10 +53,20 @@ class MovieLike(Protocol):
 
 @dataclass(frozen=True)
 class Contrast:
-    """Grey values that become black and white, the same for every frame of a movie."""
+    """Grey values that become black and white, the same for every frame of a movie.
+
+    Attributes
+    ----------
+    low, high
+        Grey values that become 0 and 255.
+    gamma
+        Exponent of the values in between; below 1 for movies that are mostly dark, so that dim
+        structures beside bright ones keep some contrast.
+    """
 
     low: float
     high: float
+    gamma: float = 1.0
 
     def apply(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """Map an image to 0 .. 255; what is not a number becomes black."""
@@ -61,39 +74,79 @@ class Contrast:
         mapped = (image.astype(np.float32) - np.float32(self.low)) * scale
         return np.clip(np.nan_to_num(mapped, nan=0.0), 0, 255)
 
+    def brighten(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Apply `gamma` to an image of 0 .. 255."""
+        if self.gamma == 1:
+            return image
+        return np.power(image * np.float32(1 / 255), np.float32(self.gamma)) * np.float32(255)
 
-def estimate_contrast(movie: MovieLike, frames: Sequence[int] | None = None) -> Contrast | None:
+
+def estimate_contrast(
+    movie: MovieLike,
+    frames: Sequence[int] | None = None,
+    *,
+    limits: tuple[float, float] | None = None,
+) -> Contrast | None:
     """Return robust limits from a sample of a movie's frames, or None for RGB bytes.
 
     RGB of 8 bits passes unchanged, as published. Anything else is mapped from its 0.3 and 99.7
-    percentiles over up to 16 frames spread over the movie.
+    percentiles over up to 16 frames spread over the movie. A movie whose mean is then below
+    0.35 is brightened by a gamma that takes the mean there, but not below 0.4.
+
+    Parameters
+    ----------
+    movie
+        (T, Y, X) or (T, Y, X, 3).
+    frames
+        Frames to look at; spread over the movie where not given.
+    limits
+        Use these grey values as black and white instead of percentiles; frames that cannot be
+        read are then left out.
 
     Raises
     ------
     MovieError
         If the sampled frames hold no finite value.
     """
-    if len(movie.shape) == 4 and np.dtype(getattr(movie, "dtype", np.uint8)) == np.uint8:
+    rgb_bytes = len(movie.shape) == 4 and np.dtype(getattr(movie, "dtype", np.uint8)) == np.uint8
+    if rgb_bytes and limits is None:
         return None
     if frames is None:
         count = min(SAMPLED_FRAMES, movie.shape[0])
         frames = np.unique(np.linspace(0, movie.shape[0] - 1, count).astype(int)).tolist()
-    samples = []
-    for t in frames:
-        frame = np.asarray(movie[t])
-        step = max(1, int(np.sqrt(frame.shape[0] * frame.shape[1] / 65536)))
-        values = frame[::step, ::step].astype(np.float32).ravel()
-        samples.append(values[np.isfinite(values)])
-    values = np.concatenate(samples)
+    values = np.concatenate([_sampled(movie, t, skip=limits is not None) for t in frames])
+    if not values.size and limits is not None:
+        return Contrast(*limits)
     if not values.size:
         raise MovieError(
             "A movie needs finite grey values; the sampled frames hold only NaN or infinity. "
             "Give the contrast limits, or check the file."
         )
-    low, high = np.percentile(values, PERCENTILES)
+    low, high = limits or np.percentile(values, PERCENTILES)
     if high <= low:
         low, high = float(values.min()), float(values.max())
-    return Contrast(float(low), float(high) if high > low else float(low) + 1.0)
+    contrast = Contrast(float(low), float(high) if high > low else float(low) + 1.0)
+    return replace(contrast, gamma=_gamma(float(contrast.apply(values).mean()) / 255))
+
+
+def _sampled(movie: MovieLike, t: int, *, skip: bool) -> NDArray[np.float32]:
+    """Some finite grey values of a frame; none of an unreadable one that may be skipped."""
+    try:
+        frame = np.asarray(movie[t])
+    except MovieError:
+        if not skip:
+            raise
+        return np.zeros(0, np.float32)
+    step = max(1, int(np.sqrt(frame.shape[0] * frame.shape[1] / 65536)))
+    values = frame[::step, ::step].astype(np.float32).ravel()
+    return values[np.isfinite(values)]
+
+
+def _gamma(mean: float) -> float:
+    """Exponent for a movie whose grey values, 0 .. 1, have this mean."""
+    if mean >= TARGET_MEAN:
+        return 1.0
+    return max(LEAST_GAMMA, math.log(TARGET_MEAN) / math.log(max(mean, 1e-6)))
 
 
 def network_image(
@@ -115,7 +168,7 @@ def network_image(
         )
         for c in range(planes.shape[-1])
     ]
-    stacked = np.clip(np.stack(out), 0, 255)
+    stacked = contrast.brighten(np.clip(np.stack(out), 0, 255))
     return np.broadcast_to(stacked, (3, size, size)) if len(out) == 1 else stacked
 
 

@@ -21,7 +21,6 @@ from napari_sam_i2v.network.sam_i2v import SamI2V
 from napari_sam_i2v.propagation.compose import compose_labels
 from napari_sam_i2v.propagation.engine import Answer, Engine, ObjectMask
 from napari_sam_i2v.propagation.frames import (
-    Contrast,
     FrameSource,
     MovieLike,
     OneChannel,
@@ -131,7 +130,7 @@ class Session:
         network = load_model(model, device=place) if isinstance(model, str) else model.to(place)
         self.model = network.eval()
         self.engine = Engine(self.model, arithmetic)
-        self.contrast = _checked_contrast(contrast) or estimate_contrast(self.movie)
+        self.contrast = estimate_contrast(self.movie, limits=_checked_contrast(contrast))
         self.view: ViewMode = view
         self.memory_filter: FilterStrategy = memory_filter
         self.seed = seed
@@ -475,13 +474,13 @@ def _check_room(labels: Any, object_id: int) -> None:
         )
 
 
-def _checked_contrast(limits: tuple[float, float] | None) -> Contrast | None:
+def _checked_contrast(limits: tuple[float, float] | None) -> tuple[float, float] | None:
     if limits is None:
         return None
     low, high = (float(v) for v in limits)
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise InputError(f"Contrast limits (low, high) with low < high are required: {limits!r}.")
-    return Contrast(low, high)
+    return low, high
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

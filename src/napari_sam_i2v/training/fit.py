@@ -11,25 +11,25 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from napari_sam_i2v.network.checkpoints import load_image_weights, load_model
 from napari_sam_i2v.network.config import get_config
 from napari_sam_i2v.network.device import autocast, resolve_device, resolve_precision
 from napari_sam_i2v.network.sam_i2v import SamI2V
 from napari_sam_i2v.training.beginning import initialise, start_from_image
 from napari_sam_i2v.training.forward import Outcome, image_step, video_step
-from napari_sam_i2v.training.pool import RollingPool
-from napari_sam_i2v.training.recipe import Recipe, StagePlan
-from napari_sam_i2v.training.samples import draw_batch
+from napari_sam_i2v.training.pool import step_batches
+from napari_sam_i2v.training.recipe import Recipe, Stage, StagePlan
+from napari_sam_i2v.training.samples import Batch
 
 __all__ = ["export_weights", "train"]
 
-Stage = Literal["image", "video"]
 WARM_UP = 100
 LOG_EVERY = 10
 
@@ -85,10 +85,7 @@ def train(
 
 
 def _setup(recipe: Recipe, folder: Path, place: torch.device) -> _Run:
-    torch.manual_seed(recipe.seed)
-    model = SamI2V(get_config(recipe.variant))
-    initialise(model)
-    model.to(place)
+    model = _new_model(recipe).to(place)
     run = _enter(recipe, model, _copy(model), "image", recipe.image)
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
@@ -101,13 +98,28 @@ def _setup(recipe: Recipe, folder: Path, place: torch.device) -> _Run:
     return run
 
 
+def _new_model(recipe: Recipe) -> SamI2V:
+    """Return the network that training starts from."""
+    torch.manual_seed(recipe.seed)
+    model = SamI2V(get_config(recipe.variant))
+    initialise(model)
+    if recipe.weights:
+        known = load_model(recipe.weights, variant=recipe.variant, device="cpu")
+        model.load_state_dict(known.state_dict())
+    if recipe.image_weights:
+        load_image_weights(model, recipe.image_weights)
+    return model
+
+
 def _enter(
     recipe: Recipe, model: SamI2V, average: dict[str, torch.Tensor], stage: Stage, plan: StagePlan
 ) -> _Run:
-    """Begin a stage: the upgrade starts from the averaged image weights with a fresh optimiser."""
+    """Begin a stage with a fresh optimiser; the upgrade starts from the averaged image weights."""
     if stage == "video":
         model.load_state_dict(average)
-        start_from_image(model)
+        goes_on = bool(recipe.weights) and not recipe.image.steps and not recipe.image_weights
+        if not goes_on:
+            start_from_image(model)
     trunk = list(model.image_encoder.trunk_image.parameters())
     inside = {id(p) for p in trunk}
     rest = [p for p in model.parameters() if id(p) not in inside]
@@ -127,21 +139,20 @@ def _fit(
     log: _Log,
     context: Any,
 ) -> None:
-    device, config = run.model.device, run.model.config
-    pool = RollingPool(recipe.data)
+    device = run.model.device
     run.model.train()
-    while run.step < plan.steps:
-        started = time.monotonic()
-        rng = np.random.default_rng((recipe.seed, run.stage == "video", run.step))
-        batch = draw_batch(
-            pool.at(run.step), config, rng, size=plan.batch, frames=plan.frames, device=device
-        )
+    batches = step_batches(recipe, plan, run.stage, start=run.step)
+    started = time.monotonic()
+    for clips, targets in batches:
+        rng = np.random.default_rng((recipe.seed, run.stage == "video", run.step, 1))
+        batch = Batch.of(clips, targets, device)
         step = image_step if run.stage == "image" else video_step
         with context():
             outcome = step(run.model, batch, rng, clicks=plan.clicks)
         _update(recipe, plan, run, outcome)
         run.step += 1
         log.write(run.stage, run.step, outcome, time.monotonic() - started)
+        started = time.monotonic()
         if run.step % recipe.checkpoint_every == 0:
             _save(run, folder)
             export_weights(run.average, folder / f"{run.stage}.safetensors", recipe)

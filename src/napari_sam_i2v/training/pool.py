@@ -1,16 +1,23 @@
-"""The movies a step draws from: recent synthetic ones, a few of them new at every step."""
+"""The movies a step draws from, and the batches drawn: both depend on the step's number alone."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 import numpy as np
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from napari_sam_i2v.training.recipe import DataPlan
-from napari_sam_i2v.training.samples import Movie8
+from napari_sam_i2v.network.config import SamI2VConfig, get_config
+from napari_sam_i2v.training.recipe import DataPlan, Recipe, Stage, StagePlan
+from napari_sam_i2v.training.samples import Movie8, draw_bytes
 from napari_sam_i2v.training.synthetic import generate_clip
 
-__all__ = ["RollingPool"]
+__all__ = ["RollingPool", "step_batches"]
+
+AHEAD = 4
+"""Batches that a worker process makes in advance."""
 
 
 class RollingPool:
@@ -38,4 +45,34 @@ class RollingPool:
     def _make(self, index: int) -> Movie8:
         plan = self.plan
         clip = generate_clip(plan.seed * 1_000_003 + index, frames=plan.frames, size=plan.size)
-        return Movie8(clip.frames, clip.labels.astype(np.uint16))
+        return Movie8.of(clip.frames, clip.labels)
+
+
+class StepBatches(Dataset[tuple[Tensor, Tensor]]):
+    """Batch number i is what training step i sees: clips of bytes, and targets."""
+
+    def __init__(self, recipe: Recipe, plan: StagePlan, stage: Stage, config: SamI2VConfig) -> None:
+        self.recipe, self.plan, self.stage, self.config = recipe, plan, stage, config
+        self.pool = RollingPool(recipe.data)
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Draw the batch of a step; odd steps train first answers where the plan has such."""
+        rng = np.random.default_rng((self.recipe.seed, self.stage == "video", step))
+        size, frames = self.plan.batch, self.plan.frames
+        if self.plan.prompts and step % 2:
+            size, frames = self.plan.prompts, 1
+        return draw_bytes(self.pool.at(step), self.config, rng, size=size, frames=frames)
+
+
+def step_batches(
+    recipe: Recipe, plan: StagePlan, stage: Stage, *, start: int
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """Batches of a stage's steps from `start` on, made ahead in a worker process if planned."""
+    workers = min(recipe.data.workers, 1)
+    return DataLoader(
+        StepBatches(recipe, plan, stage, get_config(recipe.variant)),
+        batch_size=None,
+        sampler=range(start, plan.steps),
+        num_workers=workers,
+        prefetch_factor=AHEAD if workers else None,
+    )

@@ -6,19 +6,23 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.network.config import get_config
 
-__all__ = ["DataPlan", "Recipe", "StagePlan", "read_recipe"]
+__all__ = ["DataPlan", "Recipe", "Stage", "StagePlan", "read_recipe"]
+
+Stage = Literal["image", "video"]
+"""The paper's two steps: train an image SAM, upgrade it to video."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataPlan:
     """Synthetic movies of `frames` frames of `size` x `size` pixels.
 
-    A step draws from the `kept` newest ones, of which `fresh` are new at every step.
+    A step draws from the `kept` newest ones, of which `fresh` are new at every step. `workers`
+    processes (0 or 1) make them beside the training.
     """
 
     frames: int = 8
@@ -26,6 +30,7 @@ class DataPlan:
     seed: int = 1
     kept: int = 200
     fresh: int = 3
+    workers: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,9 @@ class StagePlan:
         Peak learning rate, and its factor for the image trunk.
     clicks
         Corrections on the prompted frame, at most.
+    prompts
+        Objects of an additional step after every video step that trains first answers alone:
+        one frame each, seen through the temporal integrator. 0 for none.
     """
 
     steps: int
@@ -50,14 +58,39 @@ class StagePlan:
     learning_rate: float = 1e-3
     trunk_rate: float = 1.0
     clicks: int = 2
+    prompts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A whole training run."""
+    """A whole training run.
+
+    Attributes
+    ----------
+    variant
+        Network, by name.
+    seed
+        Of everything that is drawn but the movies.
+    weights
+        Model that training goes on from, a name or a file; from nothing where empty. With no
+        image steps, the video step goes on where that model stopped.
+    image_weights
+        Image SAM with a TinyViT trunk (TinySAM, MobileSAM) whose weights the network's image
+        part starts from, to be upgraded to video. Paths are relative to the recipe.
+    weight_decay, clip_gradient
+        Of the optimiser.
+    average
+        Decay of the moving average of the weights, which is what is saved.
+    checkpoint_every
+        Steps between checkpoints.
+    data, image, video
+        Movies, step (a) and step (b).
+    """
 
     variant: str = "sam-i2v-micro"
     seed: int = 1
+    weights: str = ""
+    image_weights: str = ""
     weight_decay: float = 0.05
     clip_gradient: float = 1.0
     average: float = 0.998
@@ -86,7 +119,18 @@ def read_recipe(path: str | Path) -> Recipe:
     for name, kind in parts.items():
         if name in content:
             content[name] = _build(kind, content[name], f"{path}: [{name}]")
-    return _build(Recipe, content, str(path))
+    return _resolved(_build(Recipe, content, str(path)), path.parent)
+
+
+def _resolved(recipe: Recipe, folder: Path) -> Recipe:
+    """Take file names relative to the recipe's folder."""
+
+    def place(file: str) -> str:
+        return str(folder / file) if Path(file).suffix else file
+
+    return dataclasses.replace(
+        recipe, weights=place(recipe.weights), image_weights=place(recipe.image_weights)
+    )
 
 
 def _build(kind: type, content: Any, where: str) -> Any:

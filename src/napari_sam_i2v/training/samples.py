@@ -14,14 +14,18 @@ from torch import Tensor
 
 from napari_sam_i2v.network.config import SamI2VConfig
 from napari_sam_i2v.network.temporal import clip_indices
-from napari_sam_i2v.propagation.frames import normalise
+from napari_sam_i2v.propagation.frames import estimate_contrast, normalise
 from napari_sam_i2v.propagation.view import View, bounding_box, box_size, window
 
-__all__ = ["Batch", "Movie8", "draw_batch", "draw_sample"]
+__all__ = ["Batch", "Movie8", "draw_batch", "draw_bytes", "draw_sample"]
 
 TARGET_SHARE = 2
 """Targets are made at the network's input size divided by this."""
 MIN_PIXELS = 12
+JITTERY = 0.2
+"""Share of samples whose window is placed badly, as after a bad answer."""
+AWAY = 0.15
+"""Share of samples whose window looks past the object on one frame: absent, then back."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,15 @@ class Movie8:
 
     frames: NDArray[np.uint8]
     labels: NDArray[Any]
+
+    @classmethod
+    def of(cls, movie: NDArray[Any], labels: NDArray[Any]) -> Movie8:
+        """Map a movie to bytes with the contrast that a session would give it."""
+        contrast = estimate_contrast(movie)
+        if contrast is None:
+            return cls(movie, labels)
+        planes = [np.rint(contrast.brighten(contrast.apply(plane))) for plane in movie]
+        return cls(np.stack(planes).astype(np.uint8), labels)
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,12 @@ class Batch:
     clips: Tensor
     targets: Tensor
 
+    @classmethod
+    def of(cls, clips: Tensor, targets: Tensor, device: torch.device | str) -> Batch:
+        """Bring bytes and shares to a device, the bytes normalised."""
+        scaled = normalise(clips.to(device).transpose(2, 3).float()).transpose(2, 3)
+        return cls(scaled, targets.to(device))
+
 
 def draw_batch(
     movies: Sequence[Movie8],
@@ -62,11 +81,21 @@ def draw_batch(
     device: torch.device | str = "cpu",
 ) -> Batch:
     """Draw `size` samples of `frames` frames."""
+    return Batch.of(*draw_bytes(movies, config, rng, size=size, frames=frames), device)
+
+
+def draw_bytes(
+    movies: Sequence[Movie8],
+    config: SamI2VConfig,
+    rng: np.random.Generator,
+    *,
+    size: int,
+    frames: int,
+) -> tuple[Tensor, Tensor]:
+    """Draw clips (B, T, 3, L, S, S) of bytes and targets (B, T, 1, h, w)."""
     samples = [draw_sample(movies, config, rng, frames=frames) for _ in range(size)]
-    clips = torch.from_numpy(np.stack([s.clips for s in samples])).to(device)
-    targets = torch.from_numpy(np.stack([s.targets for s in samples])).to(device)
-    scaled = normalise(clips.transpose(2, 3).float()).transpose(2, 3)
-    return Batch(scaled, targets)
+    clips, targets = ([getattr(s, name) for s in samples] for name in ("clips", "targets"))
+    return torch.from_numpy(np.stack(clips)), torch.from_numpy(np.stack(targets))
 
 
 def draw_sample(
@@ -127,8 +156,13 @@ def _follow(masks: NDArray[np.bool_], config: SamI2VConfig, rng: np.random.Gener
     centre = np.array([(first[0] + first[2]) / 2, (first[1] + first[3]) / 2])
     off = rng.uniform(-0.4, 0.4, 2) * size  # the first click is anywhere on the object
     views, smooth = [], size
+    jitter = 0.2 if rng.random() < JITTERY else 0.05
+    away = int(rng.integers(1, len(masks))) if len(masks) > 1 and rng.random() < AWAY else -1
     for i in range(len(masks)):
-        noise = rng.normal(0, 0.05, 2) * size
+        noise = rng.normal(0, jitter, 2) * size
+        if i == away:
+            angle, far = rng.uniform(0, 2 * np.pi), zoom * smooth * rng.uniform(0.8, 1.3)
+            noise += far * np.array([np.sin(angle), np.cos(angle)])
         views.append(window(centre + off * (i == 0) + noise, smooth * zoom, shape))
         box = boxes[i]
         if box is not None:
