@@ -40,13 +40,13 @@ class _Recipe:
 
 _RECIPES = {
     "nuclei": _Recipe(
-        "Nuclei", "nuclei_dividing", 66, 24, (5.0, 0.65, 0.65), ("minute", "um", "um"), 6000.0
+        "Nuclei", "nuclei_dividing", 8, 24, (5.0, 0.65, 0.65), ("minute", "um", "um"), 6000.0
     ),
     "migration": _Recipe(
-        "Migrating cells", "phase_spread", 24, 20, (10.0, 1.3, 1.3), ("minute", "um", "um"), 9000.0
+        "Migrating cells", "phase_spread", 4, 20, (10.0, 1.3, 1.3), ("minute", "um", "um"), 9000.0
     ),
     "chamber": _Recipe(
-        "Heart chamber", "cine", 52, 20, (0.04, 1.2, 1.2), ("second", "mm", "mm"), 1500.0
+        "Heart chamber", "cine", 3, 20, (0.04, 1.2, 1.2), ("second", "mm", "mm"), 1500.0
     ),
 }
 

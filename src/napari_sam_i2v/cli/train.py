@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_sam_i2v.cli.console import Interrupted
 from napari_sam_i2v.errors import InputError
@@ -33,11 +37,19 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _preview(args: argparse.Namespace) -> None:
-    if args.recipe is not None:
-        raise InputError("--preview draws without a recipe: give one or the other.")
     check_picture(args.preview, overwrite=args.overwrite)
-    from napari_sam_i2v.training.synthetic import contact_sheet
-
-    save_picture(contact_sheet(args.seed), args.preview, overwrite=args.overwrite)
+    save_picture(_sheet(args.recipe, args.seed), args.preview, overwrite=args.overwrite)
     if not args.quiet:
         print(args.preview)
+
+
+def _sheet(recipe: Path | None, seed: int) -> NDArray[np.uint8]:
+    """Draw movies as a recipe trains on; of the usual length and size without one."""
+    from napari_sam_i2v.training.synthetic import contact_sheet
+
+    if recipe is None:
+        return contact_sheet(seed)
+    from napari_sam_i2v.training.recipe import read_recipe
+
+    data = read_recipe(recipe).data
+    return contact_sheet(seed, frames=data.frames, size=data.size)

@@ -9,10 +9,18 @@ from types import MappingProxyType
 import numpy as np
 
 from napari_sam_i2v.errors import InputError
-from napari_sam_i2v.training.synthetic import fluorescence, medical, natural, tissue, transmitted
+from napari_sam_i2v.training.synthetic import (
+    abstract,
+    fluorescence,
+    medical,
+    natural,
+    tissue,
+    transmitted,
+)
 from napari_sam_i2v.training.synthetic.bodies import Scene, drop_specks
 from napari_sam_i2v.training.synthetic.motion import Stage, make_stage
 from napari_sam_i2v.training.synthetic.optics import expose
+from napari_sam_i2v.training.synthetic.photo import photograph
 
 _TRIES = 4  # draws before an almost empty clip is accepted
 _LEAST_AREA = 40  # pixels of a well visible object
@@ -31,9 +39,10 @@ _MAKERS: dict[str, tuple[_Maker, float]] = {
     "bright_field": (transmitted.bright_field, 0.5),
     "bacteria": (transmitted.bacteria, 0.5),
     "tissue": (tissue.tissue, 0.4),
-    "cine": (medical.cine, 1.2),
+    "cine": (medical.cine, 1.6),
     "ultrasound": (medical.ultrasound, 0.6),
     "natural": (natural.natural, 2.0),
+    "abstract": (abstract.abstract, 1.0),
 }
 
 LOOKS: Mapping[str, float] = MappingProxyType({name: w for name, (_, w) in _MAKERS.items()})
@@ -47,7 +56,7 @@ class SyntheticClip:
     Attributes
     ----------
     frames : np.ndarray
-        uint8 (T, Y, X).
+        uint8 (T, Y, X), or (T, Y, X, 3) where the look has colour.
     labels : np.ndarray
         uint8 (T, Y, X): 0 is background, an object keeps its id over time; after a division
         one daughter keeps the mother's id and the other gets a new one.
@@ -100,7 +109,7 @@ def generate_clip(
         scene = make_scene(stage, name)
         if _worth_watching(scene.labels):
             break
-    return SyntheticClip(expose(stage, scene.images, scene.optics), scene.labels, name, seed)
+    return SyntheticClip(_recorded(stage, scene), scene.labels, name, seed)
 
 
 def make_scene(stage: Stage, look: str) -> Scene:
@@ -109,6 +118,13 @@ def make_scene(stage: Stage, look: str) -> Scene:
     for plane in scene.labels:
         drop_specks(plane)
     return scene
+
+
+def _recorded(stage: Stage, scene: Scene) -> np.ndarray:
+    """Bytes (T, Y, X) of grey images, (T, Y, X, 3) of planar colour images (T, 3, Y, X)."""
+    if scene.images.ndim == 4:
+        return photograph(stage, scene.images)
+    return expose(stage, scene.images, scene.optics)
 
 
 def _worth_watching(labels: np.ndarray) -> bool:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from napari_sam_i2v.training.synthetic import tiles
-from napari_sam_i2v.training.synthetic.bodies import Body, Patch, Scene, make_patch, stamp, texture
-from napari_sam_i2v.training.synthetic.crowd import CrowdPlan, MakeTile, blob_shape, grow_crowd
-from napari_sam_i2v.training.synthetic.motion import Stage
-from napari_sam_i2v.training.synthetic.noise import chance, log_uniform, smooth_noise
-from napari_sam_i2v.training.synthetic.optics import Optics, wide_blur
+from napari_sam_i2v.training.synthetic.bodies import Body, Scene
+from napari_sam_i2v.training.synthetic.chromatin import (
+    compact_is_bright,
+    nucleus_shapes,
+    nucleus_tiles,
+)
+from napari_sam_i2v.training.synthetic.crowd import CrowdPlan, blob_shape, grow_crowd
+from napari_sam_i2v.training.synthetic.glow import Glow, draw_glow, render
+from napari_sam_i2v.training.synthetic.motion import Stage, evolve
+from napari_sam_i2v.training.synthetic.noise import chance, log_uniform
+from napari_sam_i2v.training.synthetic.optics import Optics
 from napari_sam_i2v.training.synthetic.outlines import armed_shape, ragged_shape, spread_shape
 
-Pair = tuple[np.ndarray, np.ndarray]  # images float32 and labels uint8, both (T, Y, X)
+_DIMMEST = 0.1  # of the usual brightness: fainter bodies would be labelled, but not seen
 
 
 def crowd_speed(rng: np.random.Generator, fastest: float) -> float:
@@ -20,65 +28,15 @@ def crowd_speed(rng: np.random.Generator, fastest: float) -> float:
     return log_uniform(rng, 0.01, fastest)
 
 
-def nucleus_tiles(rng: np.random.Generator) -> MakeTile:
-    """Textures of nuclei: smooth with dark nucleoli, chromatin grains, or a dim mix."""
-    mixed = chance(rng, 0.4)
-    usual = rng.integers(3)
-    contrast = rng.uniform(0.3, 1.0)
-
-    def make(radius: float) -> np.ndarray:
-        kind = rng.integers(3) if mixed else usual
-        cell = max(radius * rng.uniform(0.12, 0.3), 1.6)
-        if kind == 0:
-            tile = tiles.plain(rng, radius, grain=0.1 * contrast, cell=cell * 2)
-        elif kind == 1:
-            tile = tiles.grains(rng, radius, cell=cell, strength=rng.uniform(0.5, 1.2) * contrast)
-        else:
-            tile = tiles.plain(rng, radius, grain=0.3 * contrast, cell=cell)
-            tile += tiles.spots(rng, radius, count=int(rng.integers(8, 30)), width=0.07, strength=1)
-        if chance(rng, 0.6):
-            count = int(rng.integers(1, 5))
-            holes = tiles.spots(rng, radius, count=count, width=0.2, strength=contrast * 0.6)
-            tile *= 1 - np.clip(holes, 0, 0.9)
-        return np.maximum(tile, 0.03)
-
-    return make
+def unequal(rng: np.random.Generator) -> float:
+    """Spread of the logarithm of brightness between neighbours: some clips differ tenfold."""
+    return rng.uniform(0.5, 1.0) if chance(rng, 0.3) else rng.uniform(0.1, 0.5)
 
 
-def _render(
-    stage: Stage, bodies: list[Body], *, background: float, rim: float, dome: float
-) -> Pair:
-    """Add up the light of all bodies; later bodies win the labels."""
-    rng, size = stage.rng, stage.size
-    images = np.empty((stage.frames, size, size), np.float32)
-    labels = np.zeros((stage.frames, size, size), np.uint8)
-    haze = rng.uniform(0.0, 0.25) if chance(rng, 0.6) else 0.0
-    haze_width = size * rng.uniform(0.03, 0.1)
-    ground = background * (1 + 0.25 * smooth_noise(rng, (size, size), size / 3))
-    order = sorted(bodies, key=lambda body: float(body.gain.mean()))
-    for t in range(stage.frames):
-        light = np.zeros((size, size), np.float32)
-        for body in order:
-            patch = make_patch(body, t, size) if body.alive(t) else None
-            if patch is not None:
-                light[patch.box] += _emission(body, patch, t, rim, dome)
-                if body.ident:
-                    stamp(labels[t], patch, body.ident)
-        images[t] = light + ground
-        if haze:
-            images[t] += haze * wide_blur(light, haze_width)
-    return images, labels
-
-
-def _emission(body: Body, patch: Patch, t: int, rim: float, dome: float) -> np.ndarray:
-    """Light of one body on its patch: `dome` dims it towards the edge, `rim` lights the edge."""
-    value = texture(body, patch) * float(body.gain[t])
-    if dome:
-        depth = 1 - np.minimum(patch.mu * patch.mu + patch.mv * patch.mv, 0.85)
-        value *= (1 - dome) + dome * np.sqrt(depth)
-    if rim:
-        value = value + rim * np.exp(-np.abs(patch.level - 1.5) * 0.6)
-    return patch.cover(1.5) * value
+def drifting(stage: Stage, step: float) -> Stage:
+    """Return the stage with a common, slowly turning motion of about `step` pixels per frame."""
+    way = evolve(stage.rng, stage.steps, (2,), 0.2) * stage.steps[:, None]
+    return replace(stage, camera=stage.camera + step * np.cumsum(way, axis=0))
 
 
 def _ghosts(stage: Stage, plan: CrowdPlan, share: float) -> list[Body]:
@@ -88,8 +46,52 @@ def _ghosts(stage: Stage, plan: CrowdPlan, share: float) -> list[Body]:
         return []
     dim = CrowdPlan(count, plan.radius * 0.9, speed=plan.speed, spacing=0.5)
     bodies = grow_crowd(stage, dim, lambda r: tiles.plain(stage.rng, r, grain=0.2, cell=r))
-    level = stage.rng.uniform(0.02, 0.1)
-    return [Body(0, b.shape, b.centre, b.angle, b.scale, b.gain * level, b.tile) for b in bodies]
+    level = stage.rng.uniform(0.01, 0.06)
+    return [replace(b, ident=0, gain=b.gain * level) for b in bodies]
+
+
+def _dirt(stage: Stage, count: int) -> list[Body]:
+    """Small bright unlabelled specks."""
+    plan = CrowdPlan(count, log_uniform(stage.rng, 1.0, 2.5), spread=0.4, speed=0.3, spacing=0.0)
+    bodies = grow_crowd(stage, plan, lambda r: np.ones((24, 24), np.float32))
+    return [replace(b, ident=0, gain=b.gain * stage.rng.uniform(0.5, 3)) for b in bodies]
+
+
+def _cell_bodies(stage: Stage, plan: CrowdPlan, nuclei: list[Body]) -> list[Body]:
+    """Dim, unlabelled cytoplasm around some of the nuclei."""
+    rng = stage.rng
+    level = rng.uniform(0.04, 0.3)
+    hosts = [b for b in nuclei if b.first == 0 and chance(rng, 0.5)]
+    bodies = []
+    for nucleus in hosts:
+        shape = ragged_shape(stage, replace(plan, aspect=0.6, lobes=0.25), plan.radius * 1.9)
+        tile = tiles.plain(rng, plan.radius * 1.9, grain=0.25, cell=max(plan.radius * 0.2, 1.6))
+        bodies.append(replace(nucleus, ident=0, shape=shape, gain=nucleus.gain * level, tile=tile))
+    return bodies
+
+
+def leave_focus(stage: Stage, bodies: list[Body], share: float) -> list[Body]:
+    """Let a share of the bodies cross the focal plane: the slice shrinks, fades, is gone."""
+    rng = stage.rng
+    return [
+        _crossing(stage, b) if b.first == 0 and b.last > stage.frames and chance(rng, share) else b
+        for b in bodies
+    ]
+
+
+def _crossing(stage: Stage, body: Body) -> Body:
+    """Return a body at a height that changes steadily; at heights beyond 1 nothing is seen."""
+    rng = stage.rng
+    start, end = rng.uniform(-0.9, 0.9), rng.uniform(-1.5, 1.5)
+    height = np.linspace(start, end, stage.frames)
+    seen = np.flatnonzero(np.abs(height) < 0.93)
+    width = np.sqrt(np.maximum(1 - height**2, 0.1))
+    return replace(
+        body,
+        scale=body.scale * width,
+        gain=body.gain * width ** rng.uniform(0, 3),
+        last=int(seen[-1]) + 1,
+    )
 
 
 def _fluorescence_optics() -> Optics:
@@ -106,31 +108,42 @@ def _fluorescence_optics() -> Optics:
     )
 
 
-def _nuclei(stage: Stage, plan: CrowdPlan) -> Scene:
+def _nuclei(stage: Stage, plan: CrowdPlan, *, most: float = 0.08) -> Scene:
     rng = stage.rng
-    bodies = _ghosts(stage, plan, rng.uniform(0.1, 0.6) if chance(rng, 0.3) else 0)
-    bodies += grow_crowd(stage, plan, nucleus_tiles(rng))
-    background = log_uniform(rng, 0.01, 0.25)
-    rim = rng.uniform(0.1, 0.5) if chance(rng, 0.15) else 0.0
-    dome = rng.uniform(0, 0.9) if chance(rng, 0.5) else 0.0
-    images, labels = _render(stage, bodies, background=background, rim=rim, dome=dome)
+    nuclei = grow_crowd(stage, plan, nucleus_tiles(rng), nucleus_shapes(rng, rng.uniform(0, 0.4)))
+    nuclei = [replace(b, gain=np.maximum(b.gain, _DIMMEST)) for b in nuclei]
+    nuclei = compact_is_bright(rng, nuclei)
+    if chance(rng, 0.3):
+        nuclei = leave_focus(stage, nuclei, rng.uniform(0.1, 0.6))
+    bodies = _ghosts(stage, plan, rng.uniform(0.1, 0.6) if chance(rng, 0.25) else 0)
+    if chance(rng, 0.3):
+        bodies += _cell_bodies(stage, plan, nuclei)
+    bodies += nuclei
+    if chance(rng, 0.25):
+        bodies += _dirt(stage, int(rng.integers(1, 8)))
+    return _shown(stage, bodies, draw_glow(rng, plan.radius, most=most))
+
+
+def _shown(stage: Stage, bodies: list[Body], glow: Glow) -> Scene:
+    images, labels = render(stage, bodies, glow)
     return Scene(images, labels, _fluorescence_optics())
 
 
 def nuclei_sparse(stage: Stage) -> Scene:
     """Few large nuclei with texture, far apart or just touching."""
     rng = stage.rng
-    radius = stage.size * log_uniform(rng, 0.03, 0.16)
+    share = log_uniform(rng, 0.16, 0.36) if chance(rng, 0.12) else log_uniform(rng, 0.03, 0.16)
+    radius = stage.size * share
     room = 0.5 * (stage.size / (2.2 * radius)) ** 2
     plan = CrowdPlan(
         count=int(np.clip(rng.integers(1, 14), 1, max(room, 1.5))),
         radius=radius,
         aspect=0.35,
-        lobes=log_uniform(rng, 0.05, 0.35),
+        lobes=log_uniform(rng, 0.04, 0.3),
         speed=crowd_speed(rng, 0.8),
-        spacing=rng.uniform(0.95, 1.3),
+        spacing=rng.uniform(0.9, 1.3),
         divide=0.1,
-        brightness=rng.uniform(0.1, 0.6),
+        brightness=unequal(rng),
         condense=rng.uniform(0.2, 1),
         margin=-0.5,
     )
@@ -140,20 +153,23 @@ def nuclei_sparse(stage: Stage) -> Scene:
 def nuclei_crowded(stage: Stage) -> Scene:
     """Many small nuclei, touching and overlapping, of unequal brightness."""
     rng = stage.rng
-    radius = stage.size * log_uniform(rng, 0.016, 0.065)
+    radius = stage.size * log_uniform(rng, 0.0125, 0.065)
     room = rng.uniform(0.25, 0.7) * (stage.size / (2 * radius)) ** 2
+    coarse = chance(rng, 0.4)
     plan = CrowdPlan(
         count=int(np.clip(room, 8, 60)),
         radius=radius,
         spread=rng.uniform(0.08, 0.25),
         lobes=log_uniform(rng, 0.03, 0.15),
-        speed=crowd_speed(rng, 0.5),
+        speed=rng.uniform(0.2, 0.7) if coarse else crowd_speed(rng, 0.3),
         spacing=rng.uniform(0.75, 1.05),
         divide=rng.uniform(0, 0.12),
-        brightness=rng.uniform(0.1, 0.5),
+        brightness=unequal(rng),
         condense=rng.uniform(0.3, 1),
     )
-    return _nuclei(stage, plan)
+    if coarse and chance(rng, 0.5):  # all of them the same way, up to half a width a frame
+        stage = drifting(stage, radius * rng.uniform(0.3, 0.8))
+    return _nuclei(stage, plan, most=0.06)
 
 
 def nuclei_dividing(stage: Stage) -> Scene:
@@ -188,7 +204,7 @@ def cytoplasm(stage: Stage) -> Scene:
         speed=crowd_speed(rng, 0.6),
         spacing=rng.uniform(0.85, 1.3),
         divide=rng.uniform(0, 0.1),
-        brightness=rng.uniform(0.1, 0.6),
+        brightness=unequal(rng),
         condense=0.3,
         margin=0.0,
     )
@@ -200,7 +216,8 @@ def cytoplasm(stage: Stage) -> Scene:
         return tiles.cell(rng, r, roughness=roughness, nucleus=nucleus)
 
     bodies = grow_crowd(stage, plan, make_tile, outline)
-    background = log_uniform(rng, 0.01, 0.25)
+    bodies = [replace(b, gain=np.maximum(b.gain, _DIMMEST)) for b in bodies]
+    glow = draw_glow(rng, radius)
     rim = rng.uniform(0.2, 1.0) if chance(rng, 0.25) else 0.0
-    images, labels = _render(stage, bodies, background=background, rim=rim, dome=rng.uniform(0, 1))
-    return Scene(images, labels, _fluorescence_optics())
+    generous = min(glow.generous, max(0.04 * radius, 1.0))  # arms are thin: less is added
+    return _shown(stage, bodies, replace(glow, rim=rim, floor=0.25, generous=generous))

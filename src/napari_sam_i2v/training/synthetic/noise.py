@@ -73,10 +73,13 @@ def smooth_curve(rng: np.random.Generator, length: int, cells: int) -> np.ndarra
 def sample_tile(tile: np.ndarray, mu: np.ndarray, mv: np.ndarray) -> np.ndarray:
     """Look a square tile up at material coordinates (each about -1..1), nearest neighbour."""
     n = tile.shape[0]
-    half = np.float32(n / 2 / TILE_REACH)
-    row = np.clip((mv * half + np.float32(n / 2)).astype(np.int32), 0, n - 1)
-    col = np.clip((mu * half + np.float32(n / 2)).astype(np.int32), 0, n - 1)
-    return tile[row, col]
+    half, middle = np.float32(n / 2 / TILE_REACH), np.float32(n / 2)
+    row, col = (
+        np.minimum(np.maximum(m * half + middle, 0), n - 1).astype(np.int32) for m in (mv, mu)
+    )
+    row *= n
+    row += col
+    return tile.reshape(-1)[row]
 
 
 def tile_grid(n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -44,6 +44,10 @@ class Optics:
         Probability of JPEG-like compression.
     low, high : tuple of float
         Percent of pixels clipped at the dark and at the bright end (drawn log-uniformly).
+    saturate : float
+        Probability that the brightest objects are clipped, far beyond `high`.
+    coarse : float
+        Probability of few grey values: a faint movie in a camera's 8 or 12 bits.
     """
 
     blur: Range = (0.5, 1.5)
@@ -59,6 +63,8 @@ class Optics:
     blocks: float = 0.1
     low: Range = (0.01, 2.0)
     high: Range = (0.01, 1.0)
+    saturate: float = 0.05
+    coarse: float = 0.08
 
 
 def wide_blur(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -97,6 +103,9 @@ def expose(stage: Stage, images: np.ndarray, optics: Optics) -> np.ndarray:
     if chance(rng, optics.invert):
         np.negative(images, out=images)
     _stretch(rng, images, optics)
+    if chance(rng, optics.coarse):
+        levels = np.float32(log_uniform(rng, 12, 100))
+        images = np.round(images * levels) / levels
     if chance(rng, optics.blocks):
         images = _blocks(images, log_uniform(rng, 0.006, 0.05))
     return (np.clip(images, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
@@ -156,13 +165,16 @@ def _noise(rng: np.random.Generator, images: np.ndarray, optics: Optics) -> None
     photons = log_uniform(rng, *optics.photons)
     read = rng.uniform(*optics.read)
     grain = rng.uniform(*optics.grain)
-    noise = rng.standard_normal(images.shape, dtype=np.float32)
-    if grain > 0.3:
-        for frame in noise:
-            ndimage.gaussian_filter(frame, grain, output=frame, mode="wrap", truncate=3)
-        noise /= noise[0].std()
-    noise *= np.sqrt(np.maximum(images, 0) * (1 / photons) + read * read)
-    images += noise
+    for frame in images:  # one at a time: it stays in the cache
+        noise = rng.standard_normal(frame.shape, dtype=np.float32)
+        if grain > 0.3:
+            ndimage.gaussian_filter(noise, grain, output=noise, mode="wrap", truncate=3)
+            noise /= noise[::4].std()
+        strength = np.maximum(frame, 0)
+        strength *= np.float32(1 / photons)
+        strength += np.float32(read * read)
+        noise *= np.sqrt(strength, out=strength)
+        frame += noise
 
 
 def _hot_pixels(rng: np.random.Generator, images: np.ndarray) -> None:
@@ -200,7 +212,10 @@ def _stretch(rng: np.random.Generator, images: np.ndarray, optics: Optics) -> No
     """Map the clip's robust range to 0..1 in place, with one mapping for all frames."""
     sample = images[:, 1::3, 1::3]
     low = log_uniform(rng, *optics.low)
-    high = 100 - log_uniform(rng, *optics.high)
+    clipped = log_uniform(rng, *optics.high)
+    if chance(rng, optics.saturate):
+        clipped = max(clipped, log_uniform(rng, 1.0, 8.0))
+    high = 100 - clipped
     lo, hi = (float(p) for p in np.percentile(sample, [low, high]))
     images -= np.float32(lo)
     images *= np.float32(1 / max(hi - lo, 1e-6))

@@ -8,6 +8,7 @@ up with them moves with the body.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -150,11 +151,16 @@ def fourier_radii(coefficients: np.ndarray) -> np.ndarray:
     np.ndarray
         float32 (T, ANGLES), kept within 0.35 .. 1.9.
     """
-    orders = np.arange(2, coefficients.shape[1] + 2)
+    weights = coefficients.reshape(len(coefficients), -1).astype(np.float32)
+    return np.clip(weights @ _waves(coefficients.shape[1]) + np.float32(1), 0.35, 1.9)
+
+
+@lru_cache(maxsize=8)
+def _waves(orders: int) -> np.ndarray:
+    """Cosine and sine of the orders 2, 3, ... over all angles, float32 (2 * orders, ANGLES)."""
     angle = np.arange(ANGLES) * (2 * np.pi / ANGLES)
-    basis = np.stack([np.cos(np.outer(orders, angle)), np.sin(np.outer(orders, angle))], axis=1)
-    radii = 1 + np.tensordot(coefficients, basis, axes=((1, 2), (0, 1)))
-    return np.clip(radii, 0.35, 1.9).astype(np.float32)
+    turns = np.outer(np.arange(2, orders + 2), angle)
+    return np.stack([np.cos(turns), np.sin(turns)], axis=1).reshape(-1, ANGLES).astype(np.float32)
 
 
 def polygon_radii(rng: np.random.Generator, frames: int, corners: int) -> np.ndarray:

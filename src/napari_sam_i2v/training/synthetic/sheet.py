@@ -40,15 +40,20 @@ def contact_sheet(
     for n, name in enumerate(names):
         clip = generate_clip(seed + n, frames=frames, size=size, look=name)
         shown = np.linspace(0, frames - 1, max(columns - 1, 1)).round().astype(int)
-        bare = np.repeat(clip.frames[0][..., None], 3, axis=2)
+        bare = _as_colour(clip.frames[0])
         outlined = [_outlined(clip, int(t)) for t in shown]
         rows.append(np.concatenate([bare, *outlined][:columns], axis=1))
     return np.concatenate(rows, axis=0)
 
 
+def _as_colour(frame: np.ndarray) -> np.ndarray:
+    """Return a writable copy (Y, X, 3) of a grey or colour frame."""
+    return np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame.copy()
+
+
 def _outlined(clip: SyntheticClip, t: int) -> np.ndarray:
     """One frame as RGB with every object's inner boundary in its own colour."""
-    picture = np.repeat(clip.frames[t][..., None], 3, axis=2)
+    picture = _as_colour(clip.frames[t])
     labels = clip.labels[t]
     inside = np.pad(labels, 1, mode="edge")
     edge = np.zeros(labels.shape, bool)
