@@ -12,10 +12,12 @@ from torch import nn
 from napari_sam_i2v.network.attention import Attention, LayerNorm2d
 from napari_sam_i2v.network.sam_i2v import SamI2V
 
-__all__ = ["initialise", "start_from_image"]
+__all__ = ["OFFSET", "expect_objects", "initialise", "is_upgraded", "start_from_image"]
 
 OFFSET = 2.0
 """Lifts features onto the linear part of GELU; `no_mem_embed` and layer norms take it away."""
+EXPECTED = 2.0
+"""Object score that an upgraded image SAM starts with: present, with a probability of 0.88."""
 FAINT = 0.1
 """Initial weight of what the temporal branch adds."""
 
@@ -104,6 +106,32 @@ def start_from_image(model: SamI2V) -> None:
             {"weight": torch.full_like(weight, FAINT), "bias": torch.zeros_like(weight)}
         )
     model.no_mem_embed.sub_(OFFSET)
+
+
+@torch.no_grad()
+def is_upgraded(model: SamI2V) -> bool:
+    """Whether `start_from_image` has been done to these weights, however long ago in training.
+
+    Training moves the offset that the upgrade gives the integrator's last norm by far less than
+    half of it.
+    """
+    neck = model.image_encoder.trunk_image.neck[-1]
+    norm = model.image_encoder.trunk_video.get_submodule("temporal2integration_nets.2.fuse.1")
+    if not (isinstance(neck, LayerNorm2d) and isinstance(norm, LayerNorm2d)):
+        raise TypeError("Neck and integrator end in layer norms.")
+    return float((norm.bias - neck.bias).mean()) > OFFSET / 2
+
+
+@torch.no_grad()
+def expect_objects(model: SamI2V) -> None:
+    """Let a network that got an image SAM's weights find that every prompted object is there.
+
+    An image SAM has no object score. A freshly drawn one would blank half of its answers.
+    """
+    head = model.sam_mask_decoder.pred_obj_score_head
+    last = [unit for unit in head.modules() if isinstance(unit, nn.Linear)][-1]
+    nn.init.zeros_(last.weight)
+    nn.init.constant_(last.bias, EXPECTED)
 
 
 def _conv(module: nn.Module, name: str) -> nn.Conv2d:

@@ -19,11 +19,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from napari_sam_i2v.network.checkpoints import load_image_weights, load_model
-from napari_sam_i2v.network.config import get_config
 from napari_sam_i2v.network.device import autocast, resolve_device, resolve_precision
 from napari_sam_i2v.network.sam_i2v import SamI2V
-from napari_sam_i2v.training.beginning import initialise, start_from_image
-from napari_sam_i2v.training.forward import Outcome, image_step, video_step
+from napari_sam_i2v.training.arms import video_step_of
+from napari_sam_i2v.training.beginning import (
+    expect_objects,
+    initialise,
+    is_upgraded,
+    start_from_image,
+)
+from napari_sam_i2v.training.forward import Outcome, image_step
 from napari_sam_i2v.training.pool import step_batches
 from napari_sam_i2v.training.recipe import Recipe, Stage, StagePlan
 from napari_sam_i2v.training.samples import Batch
@@ -101,13 +106,14 @@ def _setup(recipe: Recipe, folder: Path, place: torch.device) -> _Run:
 def _new_model(recipe: Recipe) -> SamI2V:
     """Return the network that training starts from."""
     torch.manual_seed(recipe.seed)
-    model = SamI2V(get_config(recipe.variant))
+    model = SamI2V(recipe.config)
     initialise(model)
     if recipe.weights:
         known = load_model(recipe.weights, variant=recipe.variant, device="cpu")
         model.load_state_dict(known.state_dict())
     if recipe.image_weights:
         load_image_weights(model, recipe.image_weights)
+        expect_objects(model)
     return model
 
 
@@ -117,7 +123,7 @@ def _enter(
     """Begin a stage with a fresh optimiser; the upgrade starts from the averaged image weights."""
     if stage == "video":
         model.load_state_dict(average)
-        goes_on = bool(recipe.weights) and not recipe.image.steps and not recipe.image_weights
+        goes_on = bool(recipe.weights) and not recipe.image.steps and is_upgraded(model)
         if not goes_on:
             start_from_image(model)
     trunk = list(model.image_encoder.trunk_image.parameters())
@@ -143,10 +149,10 @@ def _fit(
     run.model.train()
     batches = step_batches(recipe, plan, run.stage, start=run.step)
     started = time.monotonic()
-    for clips, targets in batches:
+    for drawn in batches:
         rng = np.random.default_rng((recipe.seed, run.stage == "video", run.step, 1))
-        batch = Batch.of(clips, targets, device)
-        step = image_step if run.stage == "image" else video_step
+        batch = Batch.of(*drawn, device)
+        step = image_step if run.stage == "image" else video_step_of(plan.arm)
         with context():
             outcome = step(run.model, batch, rng, clicks=plan.clicks)
         _update(recipe, plan, run, outcome)

@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_sam_i2v.network.memory_filter import Selection, select
+from napari_sam_i2v.network.prompt_encoder import PADDING
 from napari_sam_i2v.network.sam_i2v import Decoded, Memory, SamI2V
 from napari_sam_i2v.training.losses import frame_loss
 from napari_sam_i2v.training.samples import Batch
 from napari_sam_i2v.training.simulate import box_prompt, correction_click, first_click
 
-__all__ = ["Outcome", "image_step", "video_step"]
+__all__ = ["Outcome", "answer_prompts", "correct", "image_step", "video_step"]
 
 CLICK_SHARE, BOX_SHARE = 0.6, 0.2
 """How first prompts are shared out: clicks, boxes, the rest masks."""
@@ -46,14 +47,22 @@ def image_step(
     feature = model.encode_image(clips[:, :, -1])[-1]
     visible = targets.flatten(1).amax(1) >= 0.5
     feature, targets = feature[visible], targets[visible]
-    loss, _, iou = _prompted(model, feature, targets, rng, clicks=clicks, masks=False)
+    loss, _, iou = answer_prompts(model, feature, targets, rng, clicks=clicks, masks=False)
     return Outcome(loss, iou, float("nan"))
 
 
 def video_step(
-    model: SamI2V, batch: Batch, rng: np.random.Generator, *, clicks: int = 2
+    model: SamI2V,
+    batch: Batch,
+    rng: np.random.Generator,
+    *,
+    clicks: int = 2,
+    memory_prompts: bool = True,
 ) -> Outcome:
-    """Train tracking: prompts on the first frame, memory from there, now and then a correction."""
+    """Train tracking: prompts on the first frame, memory from there, now and then a correction.
+
+    Without `memory_prompts`, an ablation, memory conditions features and makes no prompt tokens.
+    """
     count, frames = batch.clips.shape[:2]
     clips = batch.clips.flatten(0, 1)
     levels = model.encode_image(clips[:, :, -1])
@@ -67,18 +76,20 @@ def video_step(
     for t in range(frames):
         feature, target = features[:, t], batch.targets[:, t]
         if t == 0:
-            loss, answer, prompted_iou = _prompted(
+            loss, answer, prompted_iou = answer_prompts(
                 model, feature, target, rng, clicks=clicks, masks=frames > 1
             )
         else:
             memory = _recall(model, bank, conditioning, t, rng)
-            answer = model.track(feature, memory)
+            answer = _track(model, feature, memory, memory_prompts=memory_prompts)
             if answer.raw is None:
                 raise RuntimeError("Tracking gives raw masks.")
             loss, shown = frame_loss(answer.raw, target, multimask=True)
             ious.append(shown)
             if t == corrected:
-                extra, answer = _correct(model, feature, target, rng, memory, answer)
+                seen = feature if memory_prompts else _conditioned(model, feature, memory)
+                known = memory if memory_prompts else None
+                extra, answer = correct(model, seen, target, rng, known, answer)
                 loss = 0.5 * (loss + extra)
                 conditioning.append(t)
         total = total + loss
@@ -88,7 +99,7 @@ def video_step(
     return Outcome(total / frames, prompted_iou, tracked)
 
 
-def _prompted(
+def answer_prompts(
     model: SamI2V,
     feature: Tensor,
     target: Tensor,
@@ -141,15 +152,31 @@ def _given_mask(model: SamI2V, feature: Tensor, target: Tensor) -> tuple[Tensor,
     return feature.new_zeros(()), model.use_mask(feature, mask), float("nan")
 
 
-def _correct(
+def _track(model: SamI2V, feature: Tensor, memory: Memory, *, memory_prompts: bool) -> Decoded:
+    if memory_prompts:
+        return model.track(feature, memory)
+    batch, device = feature.shape[0], feature.device
+    points = torch.zeros(batch, 1, 2, device=device)
+    labels = torch.full((batch, 1), PADDING, device=device)
+    seen = _conditioned(model, feature, memory)
+    return model.decode_prompts(seen, points, labels, multimask=True)
+
+
+def _conditioned(model: SamI2V, feature: Tensor, memory: Memory) -> Tensor:
+    """Feature that is conditioned on memory already, to be decoded as one that has none."""
+    none = model.no_mem_embed.transpose(1, 2)[..., None]  # what decoding without memory adds
+    return model.condition(feature, memory) - none
+
+
+def correct(
     model: SamI2V,
     feature: Tensor,
     target: Tensor,
     rng: np.random.Generator,
-    memory: Memory,
+    memory: Memory | None,
     answer: Decoded,
 ) -> tuple[Tensor, Decoded]:
-    """A correction click on a tracked frame, answered with memory and the previous mask."""
+    """A correction click on a tracked frame, answered with memory, if any, and the last mask."""
     size = model.config.image_size
     points, labels = correction_click(answer.low.detach(), target, size, rng)
     previous = answer.low.detach().clamp(-LOGIT_CLAMP, LOGIT_CLAMP)

@@ -9,7 +9,8 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from napari_sam_i2v.network.config import SamI2VConfig, get_config
+from napari_sam_i2v.network.config import SamI2VConfig
+from napari_sam_i2v.training.cuts import OwnMovies
 from napari_sam_i2v.training.recipe import DataPlan, Recipe, Stage, StagePlan
 from napari_sam_i2v.training.samples import Movie8, draw_bytes
 from napari_sam_i2v.training.synthetic import generate_clip
@@ -21,14 +22,22 @@ AHEAD = 4
 
 
 class RollingPool:
-    """Synthetic movies number `fresh * step` to `fresh * step + kept - 1`.
+    """Movies number `fresh * step` to `fresh * step + kept - 1`, synthetic or the user's own.
 
     Which movies a step sees depends on the step alone, so that a run that was stopped goes on
     as if it had not been.
+
+    Parameters
+    ----------
+    plan
+        What movies are made.
+    least
+        Annotated frames that a user's movie must have: 2 to train tracking.
     """
 
-    def __init__(self, plan: DataPlan) -> None:
+    def __init__(self, plan: DataPlan, *, least: int = 1) -> None:
         self.plan = plan
+        self.own = _own_movies(plan, least) if plan.own_share else None
         self._movies: deque[Movie8] = deque(maxlen=plan.kept)
         self._next = 0
 
@@ -44,18 +53,33 @@ class RollingPool:
 
     def _make(self, index: int) -> Movie8:
         plan = self.plan
+        if self.own is not None and _is_own(index, plan.own_share):
+            return self.own.draw(index)
         clip = generate_clip(plan.seed * 1_000_003 + index, frames=plan.frames, size=plan.size)
         return Movie8.of(clip.frames, clip.labels)
 
 
-class StepBatches(Dataset[tuple[Tensor, Tensor]]):
-    """Batch number i is what training step i sees: clips of bytes, and targets."""
+def _own_movies(plan: DataPlan, least: int) -> OwnMovies:
+    return OwnMovies(plan.folders, seed=plan.seed, frames=plan.frames, size=plan.size, least=least)
+
+
+def _is_own(index: int, share: float) -> bool:
+    """Spread a share of the numbers evenly over them."""
+    return int((index + 1) * share) > int(index * share)
+
+
+class StepBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """Batch number i is what training step i sees: clips of bytes, targets and moves."""
 
     def __init__(self, recipe: Recipe, plan: StagePlan, stage: Stage, config: SamI2VConfig) -> None:
         self.recipe, self.plan, self.stage, self.config = recipe, plan, stage, config
-        self.pool = RollingPool(recipe.data)
+        # A run whose video step could not use the movies is stopped before its image step.
+        least = 2 if recipe.video.steps else 1
+        if stage == "image" and recipe.data.own_share:
+            _own_movies(recipe.data, least)
+        self.pool = RollingPool(recipe.data, least=least if stage == "video" else 1)
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Draw the batch of a step; odd steps train first answers where the plan has such."""
         rng = np.random.default_rng((self.recipe.seed, self.stage == "video", step))
         size, frames = self.plan.batch, self.plan.frames
@@ -66,11 +90,11 @@ class StepBatches(Dataset[tuple[Tensor, Tensor]]):
 
 def step_batches(
     recipe: Recipe, plan: StagePlan, stage: Stage, *, start: int
-) -> Iterable[tuple[Tensor, Tensor]]:
+) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
     """Batches of a stage's steps from `start` on, made ahead in a worker process if planned."""
     workers = min(recipe.data.workers, 1)
     return DataLoader(
-        StepBatches(recipe, plan, stage, get_config(recipe.variant)),
+        StepBatches(recipe, plan, stage, recipe.config),
         batch_size=None,
         sampler=range(start, plan.steps),
         num_workers=workers,

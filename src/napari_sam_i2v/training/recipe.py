@@ -6,23 +6,36 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from napari_sam_i2v.errors import InputError
-from napari_sam_i2v.network.config import get_config
+from napari_sam_i2v.network.config import SamI2VConfig, get_config
 
-__all__ = ["DataPlan", "Recipe", "Stage", "StagePlan", "read_recipe"]
+__all__ = ["Arm", "DataPlan", "Recipe", "Stage", "StagePlan", "read_recipe"]
 
 Stage = Literal["image", "video"]
 """The paper's two steps: train an image SAM, upgrade it to video."""
+Arm = Literal["full", "no-prompt", "hand-over", "hand-over-image"]
+"""What of the paper a video step trains, for the ablation."""
+OWN_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataPlan:
-    """Synthetic movies of `frames` frames of `size` x `size` pixels.
+    """Movies of `frames` frames of `size` x `size` pixels: synthetic ones, and the user's own.
 
     A step draws from the `kept` newest ones, of which `fresh` are new at every step. `workers`
     processes (0 or 1) make them beside the training.
+
+    Attributes
+    ----------
+    folders
+        Folders of the user's own movies with labels; see `napari_sam_i2v.training.folders`.
+        Paths are relative to the recipe. Of larger and longer movies, parts of `frames` frames
+        and `size` pixels are drawn.
+    share
+        Share of the movies that are cut from the folders, 0 .. 1; 1 means instead of synthetic
+        ones. Without it, half where folders are given.
     """
 
     frames: int = 8
@@ -31,6 +44,23 @@ class DataPlan:
     kept: int = 200
     fresh: int = 3
     workers: int = 0
+    folders: tuple[str, ...] = ()
+    share: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.share is None or not isinstance(self.share, int | float):
+            return
+        if self.share > 1:
+            raise InputError(f"share must be from 0 to 1, got {self.share!r}.")
+        if self.share and not self.folders:
+            raise InputError("share says how much comes from folders: give folders = [...] too.")
+
+    @property
+    def own_share(self) -> float:
+        """Share of the movies that are cut from the folders."""
+        if not self.folders:
+            return 0.0
+        return OWN_SHARE if self.share is None else float(self.share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +80,10 @@ class StagePlan:
     prompts
         Objects of an additional step after every video step that trains first answers alone:
         one frame each, seen through the temporal integrator. 0 for none.
+    arm
+        What a video step trains. "full" is the paper; the others are its ablation: "no-prompt"
+        lacks memory as prompt, "hand-over" has no memory but hands each mask to the next frame
+        as a prompt, and "hand-over-image" lacks the temporal integrator too.
     """
 
     steps: int
@@ -59,6 +93,11 @@ class StagePlan:
     trunk_rate: float = 1.0
     clicks: int = 2
     prompts: int = 0
+    arm: Arm = "full"
+
+    def __post_init__(self) -> None:
+        if self.arm not in get_args(Arm):
+            raise InputError(f"arm must be one of {', '.join(get_args(Arm))}, got {self.arm!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +108,15 @@ class Recipe:
     ----------
     variant
         Network, by name.
+    image_size
+        Side of the network's input in training, a multiple of 32; 0 for the variant's own. A
+        full-size network learns several times faster at 256 than at 1024; the weights fit either.
     seed
         Of everything that is drawn but the movies.
     weights
         Model that training goes on from, a name or a file; from nothing where empty. With no
-        image steps, the video step goes on where that model stopped.
+        image steps, the video step goes on where that model stopped, or upgrades it if it has
+        been through the image step alone.
     image_weights
         Image SAM with a TinyViT trunk (TinySAM, MobileSAM) whose weights the network's image
         part starts from, to be upgraded to video. Paths are relative to the recipe.
@@ -89,6 +132,7 @@ class Recipe:
 
     variant: str = "sam-i2v-micro"
     seed: int = 1
+    image_size: int = 0
     weights: str = ""
     image_weights: str = ""
     weight_decay: float = 0.05
@@ -98,6 +142,26 @@ class Recipe:
     data: DataPlan = field(default_factory=DataPlan)
     image: StagePlan = field(default_factory=lambda: StagePlan(steps=1500))
     video: StagePlan = field(default_factory=lambda: StagePlan(steps=1500, frames=5))
+
+    def __post_init__(self) -> None:
+        if self.weights and self.image_weights:
+            raise InputError(
+                "weights and image_weights cannot both be where training starts: keep weights to "
+                "go on with a SAM-I2V, or image_weights to upgrade an image SAM."
+            )
+        if isinstance(self.image_size, int) and self.image_size % 32:
+            raise InputError(
+                f"image_size must be a multiple of 32, or 0 for the variant's own, got "
+                f"{self.image_size}."
+            )
+
+    @property
+    def config(self) -> SamI2VConfig:
+        """The network's numbers, at the size that training uses."""
+        config = get_config(self.variant)
+        if not self.image_size:
+            return config
+        return dataclasses.replace(config, image_size=self.image_size)
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -128,8 +192,12 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
     def place(file: str) -> str:
         return str(folder / file) if Path(file).suffix else file
 
+    folders = tuple(str(folder / Path(one).expanduser()) for one in recipe.data.folders)
     return dataclasses.replace(
-        recipe, weights=place(recipe.weights), image_weights=place(recipe.image_weights)
+        recipe,
+        weights=place(recipe.weights),
+        image_weights=place(recipe.image_weights),
+        data=dataclasses.replace(recipe.data, folders=folders),
     )
 
 
@@ -142,10 +210,13 @@ def _build(kind: type, content: Any, where: str) -> Any:
         raise InputError(
             f"{where}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}."
         )
+    lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
     try:
-        built = kind(**content)
+        built = kind(**content | lists)
     except TypeError as error:
         raise InputError(f"{where}: {error}.") from None
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
     for name in content:
         _check_value(built, name, where)
     return built
@@ -154,12 +225,23 @@ def _build(kind: type, content: Any, where: str) -> Any:
 def _check_value(built: Any, name: str, where: str) -> None:
     """Check that a value has its field's type, and that numbers are not negative."""
     value = getattr(built, name)
-    wanted = next(f.type for f in dataclasses.fields(built) if f.name == name)
+    wanted = next(str(f.type) for f in dataclasses.fields(built) if f.name == name)
+    wanted = wanted.removesuffix(" | None")
     if name == "variant" and isinstance(value, str):
         get_config(value)
     whole = isinstance(value, int) and not isinstance(value, bool)
     number = whole or isinstance(value, float)
-    right = {"int": whole, "float": number, "str": isinstance(value, str)}.get(str(wanted), True)
+    right = {
+        "int": whole,
+        "float": number,
+        "str": isinstance(value, str),
+        "tuple[str, ...]": isinstance(value, tuple) and all(isinstance(v, str) for v in value),
+    }.get(wanted, True)
     if not right or (number and value < 0):
-        kind = {"int": "whole number from 0 up", "float": "number from 0 up", "str": "text"}
-        raise InputError(f"{where}: {name} must be a {kind[str(wanted)]}, got {value!r}.")
+        kind = {
+            "int": "whole number from 0 up",
+            "float": "number from 0 up",
+            "str": "text",
+            "tuple[str, ...]": "list of texts",
+        }
+        raise InputError(f"{where}: {name} must be a {kind[wanted]}, got {value!r}.")

@@ -17,7 +17,7 @@ from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation.frames import estimate_contrast, normalise
 from napari_sam_i2v.propagation.view import View, bounding_box, box_size, window
 
-__all__ = ["Batch", "Movie8", "draw_batch", "draw_bytes", "draw_sample"]
+__all__ = ["Batch", "Movie8", "draw_batch", "draw_bytes", "draw_sample", "moved"]
 
 TARGET_SHARE = 2
 """Targets are made at the network's input size divided by this."""
@@ -50,25 +50,30 @@ class Sample:
     """One object over a few frames.
 
     `clips` (T, 3, L, S, S) uint8 ends in the frame itself; `targets` (T, 1, h, w) float32 are
-    shares of each pixel.
+    shares of each pixel. `moves` (T, 4) float32 say where the window before lies: see `moved`.
     """
 
     clips: NDArray[np.uint8]
     targets: NDArray[np.float32]
+    moves: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B samples: `clips` (B, T, 3, L, S, S) normalised, `targets` (B, T, 1, h, w)."""
+    """B samples: `clips` (B, T, 3, L, S, S) normalised, `targets` (B, T, 1, h, w).
+
+    `moves` (B, T, 4) as in `Sample`.
+    """
 
     clips: Tensor
     targets: Tensor
+    moves: Tensor
 
     @classmethod
-    def of(cls, clips: Tensor, targets: Tensor, device: torch.device | str) -> Batch:
-        """Bring bytes and shares to a device, the bytes normalised."""
+    def of(cls, clips: Tensor, targets: Tensor, moves: Tensor, device: torch.device | str) -> Batch:
+        """Bring bytes, shares and moves to a device, the bytes normalised."""
         scaled = normalise(clips.to(device).transpose(2, 3).float()).transpose(2, 3)
-        return cls(scaled, targets.to(device))
+        return cls(scaled, targets.to(device), moves.to(device))
 
 
 def draw_batch(
@@ -91,11 +96,14 @@ def draw_bytes(
     *,
     size: int,
     frames: int,
-) -> tuple[Tensor, Tensor]:
-    """Draw clips (B, T, 3, L, S, S) of bytes and targets (B, T, 1, h, w)."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw clips (B, T, 3, L, S, S) of bytes, targets (B, T, 1, h, w) and moves (B, T, 4)."""
     samples = [draw_sample(movies, config, rng, frames=frames) for _ in range(size)]
-    clips, targets = ([getattr(s, name) for s in samples] for name in ("clips", "targets"))
-    return torch.from_numpy(np.stack(clips)), torch.from_numpy(np.stack(targets))
+    clips, targets, moves = (
+        torch.from_numpy(np.stack([getattr(s, name) for s in samples]))
+        for name in ("clips", "targets", "moves")
+    )
+    return clips, targets, moves
 
 
 def draw_sample(
@@ -127,7 +135,32 @@ def draw_sample(
         clips.append(change(np.stack(clip, axis=1)))
         share = _crop(masks[i].astype(np.uint8) * 255, view, side, Image.Resampling.BOX)[:1]
         targets.append(share.astype(np.float32) / 255)
-    return Sample(_oriented(np.stack(clips), turn, flip), _oriented(np.stack(targets), turn, flip))
+    return Sample(
+        _oriented(np.stack(clips), turn, flip),
+        _oriented(np.stack(targets), turn, flip),
+        _oriented_moves(moved(views), turn, flip),
+    )
+
+
+def moved(views: Sequence[View]) -> NDArray[np.float32]:
+    """Where each view lies in the one before it: (T, 4) float32 of (scale y, x, shift y, x).
+
+    A point at p in a view, from -1 to 1 along each axis, lies at p * scale + shift in the view
+    before. The first is taken to have been there before.
+    """
+    boxes = np.array([(v.y, v.x, v.height, v.width) for v in views], np.float64)
+    before = np.concatenate((boxes[:1], boxes[:-1]))
+    scale = boxes[:, 2:] / before[:, 2:]
+    centres, old = (b[:, :2] + b[:, 2:] / 2 for b in (boxes, before))
+    return np.hstack((scale, (centres - old) / (before[:, 2:] / 2))).astype(np.float32)
+
+
+def _oriented_moves(moves: NDArray[np.float32], turn: int, flip: bool) -> NDArray[np.float32]:
+    """Moves as they are after `_oriented`: a quarter turn takes (y, x) to (-x, y)."""
+    scale_y, scale_x, y, x = moves.T
+    for _ in range(turn):
+        scale_y, scale_x, y, x = scale_x, scale_y, -x, y
+    return np.stack((scale_y, scale_x, y, -x if flip else x), axis=1)
 
 
 def _draw_frames(available: int, wanted: int, rng: np.random.Generator) -> NDArray[np.intp]:

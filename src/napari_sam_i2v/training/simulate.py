@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
 
-__all__ = ["PromptKind", "box_prompt", "correction_click", "first_click"]
+__all__ = ["PromptKind", "box_prompt", "correction_click", "first_click", "interior_point"]
 
 PromptKind = Literal["click", "box", "mask"]
 
@@ -28,7 +28,7 @@ def first_click(targets: Tensor, size: int, rng: np.random.Generator) -> tuple[T
         if not mask.any():
             mask = target >= target.max()
         interior = rng.random() < 0.5
-        points.append(_interior_point(mask) if interior else _any_point(mask, rng))
+        points.append(interior_point(mask) if interior else _any_point(mask, rng))
     return _as_prompt(points, np.ones(len(points)), targets, size)
 
 
@@ -52,7 +52,7 @@ def correction_click(
             false = ~missed if not target.any() else false
         positive = missed.sum() >= false.sum() and target.any()
         region = missed if positive else (false if false.any() else ~target)
-        points.append(_interior_point(region) if rng.random() < 0.5 else _any_point(region, rng))
+        points.append(interior_point(region) if rng.random() < 0.5 else _any_point(region, rng))
         labels.append(float(positive))
     return _as_prompt(points, np.array(labels), targets, size)
 
@@ -72,7 +72,8 @@ def box_prompt(targets: Tensor, size: int, rng: np.random.Generator) -> tuple[Te
     return points.clamp(0, size), labels
 
 
-def _interior_point(mask: NDArray[np.bool_]) -> tuple[int, int]:
+def interior_point(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Row and column of the pixel of a mask (Y, X) that is farthest from its edge."""
     inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(inside.argmax(), mask.shape)
     return int(row), int(column)
