@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ TRACKED_FROM = 0.5
 """An object counts as tracked from this mean J on."""
 
 Mask = NDArray[np.bool_]
+_Rows = dict[int, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,15 @@ class ObjectAccuracy:
         How many they are.
     false_presence
         On how many further frames the object was predicted although the truth lacks it.
+    frame_j
+        Frame -> J, for each of those frames.
     """
 
     j: float
     f: float
     frames: int
     false_presence: int
+    frame_j: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def j_and_f(self) -> float:
@@ -118,12 +122,16 @@ def measure_accuracy(
         )
     if not starts:
         raise InputError("Name at least one object to measure, with its first frame.")
-    scores: dict[int, list[tuple[float, float]]] = {ident: [] for ident in sorted(starts)}
+    scores: dict[int, _Rows] = {ident: {} for ident in sorted(starts)}
     false: dict[int, int] = dict.fromkeys(scores, 0)
     for t in range(truth.shape[0]) if frames is None else sorted(set(frames)):
         found, real = np.asarray(labels[t]), np.asarray(truth[t])
         for ident in (one for one in scores if t >= starts[one]):
-            _judge(found == ident, real == ident, scores[ident], false, ident)
+            score = _score(found == ident, real == ident)
+            if score is not None:
+                scores[ident][t] = score
+            else:
+                false[ident] += int((found == ident).any())
     if never := [ident for ident, rows in scores.items() if not rows]:
         raise InputError(
             f"The truth shows object {', '.join(map(str, never))} on no frame from its start on."
@@ -158,19 +166,18 @@ def boundary_f(found: Mask, truth: Mask, *, within: float | None = None) -> floa
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def _judge(
-    found: Mask, truth: Mask, rows: list[tuple[float, float]], false: dict[int, int], ident: int
-) -> None:
-    if truth.any():
-        # An empty prediction is worth nothing, also where the truth fills the frame (no boundary).
-        rows.append((jaccard(found, truth), boundary_f(found, truth) if found.any() else 0.0))
-    elif found.any():
-        false[ident] += 1
+def _score(found: Mask, truth: Mask) -> tuple[float, float] | None:
+    """(J, F) on one frame; None where the truth lacks the object."""
+    if not truth.any():
+        return None
+    # An empty prediction is worth nothing, also where the truth fills the frame (no boundary).
+    return jaccard(found, truth), boundary_f(found, truth) if found.any() else 0.0
 
 
-def _summary(rows: list[tuple[float, float]], false_presence: int) -> ObjectAccuracy:
-    j, f = np.mean(rows, axis=0)
-    return ObjectAccuracy(float(j), float(f), len(rows), false_presence)
+def _summary(rows: _Rows, false_presence: int) -> ObjectAccuracy:
+    j, f = np.mean(list(rows.values()), axis=0)
+    frame_j = {t: score[0] for t, score in rows.items()}
+    return ObjectAccuracy(float(j), float(f), len(rows), false_presence, frame_j)
 
 
 def _surroundings(mask: Mask) -> tuple[slice, slice]:
