@@ -71,8 +71,10 @@ def render(
     viewer.reset_view()  # the dock has taken some of the canvas
     widget.start()
     wait_until(
-        lambda: widget.output is None
-        or (share < 1 and widget.progress.value() >= share * widget.progress.maximum() > 0)
+        lambda: (
+            widget.output is None
+            or (share < 1 and widget.progress.value() >= share * widget.progress.maximum() > 0)
+        )
     )
     settle(0.3)
     viewer.screenshot(str(path), canvas_only=False, flash=False)

@@ -94,7 +94,7 @@ def listing(folder: Path) -> list[str]:
 def test_segment_writes_a_tiff_of_the_movies_shape(segment: Run, here: Path) -> None:
     code, out, err = segment()
     assert (code, err) == (0, "")
-    assert out == "labels.tif: 2 objects, 6 of 6 frames tracked\n"
+    assert out.splitlines()[0] == "labels.tif: 2 objects, 6 of 6 frames tracked"
     labels = tifffile.imread("labels.tif")
     assert labels.shape == (6, tiny.SIZE, tiny.SIZE)
     assert labels.dtype == np.uint16
@@ -111,7 +111,9 @@ def test_the_result_says_where_it_comes_from(segment: Run, weights: Path) -> Non
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }
     assert noted["settings"]["seed"] == 5
-    assert noted["settings"]["contrast"] == [100, 3000]
+    low, high, gamma = noted["settings"]["contrast"]
+    assert (low, high) == (100, 3000)
+    assert 0.4 <= gamma < 1, "a dark movie is brightened"
     assert noted["settings"]["device"] == "cpu"
     assert noted["prompts"][1] == {
         "object_id": 2, "frame": 1, "points": [[33.0, 30.0]], "labels": [1]
@@ -147,7 +149,7 @@ def test_zarr_holds_the_same_labels(segment: Run, here: Path) -> None:
 def test_frames_outside_the_range_stay_empty(segment: Run) -> None:
     tiny.write_clicks(Path("late.csv"), ((1, 2, 12, 14),))
     code, out, _ = segment("--frames", "2:4", prompts="late.csv", out="labels.zarr")
-    assert (code, out) == (0, "labels.zarr: 1 object, 2 of 6 frames tracked\n")
+    assert (code, out.splitlines()[0]) == (0, "labels.zarr: 1 object, 2 of 6 frames tracked")
     store = LabelStore.open("labels.zarr", mode="r")
     assert store.done == [2, 3]
     assert store.shape[0] == 6
@@ -169,7 +171,7 @@ def test_a_movie_of_one_frame(segment: Run, here: Path) -> None:
     tifffile.imwrite("one.tif", tiny.blobs(1)[0])
     tiny.write_clicks(Path("one.csv"), ((1, 0, 12, 14),))
     code, out, _ = segment(movie="one.tif", prompts="one.csv")
-    assert (code, out) == (0, "labels.tif: 1 object, 1 of 1 frames tracked\n")
+    assert (code, out.splitlines()[0]) == (0, "labels.tif: 1 object, 1 of 1 frames tracked")
     assert np.squeeze(tifffile.imread("labels.tif")).shape == (tiny.SIZE, tiny.SIZE)
 
 
@@ -177,7 +179,7 @@ def test_a_folder_of_pictures(segment: Run) -> None:
     Path("frames").mkdir()
     for t, frame in enumerate(tiny.blobs(4)):
         tifffile.imwrite(f"frames/t{t}.tif", frame)
-    assert segment(movie="frames")[1] == "labels.tif: 2 objects, 4 of 4 frames tracked\n"
+    assert segment(movie="frames")[1].startswith("labels.tif: 2 objects, 4 of 4 frames tracked\n")
 
 
 def test_float_movies_may_have_holes(segment: Run) -> None:
@@ -378,7 +380,7 @@ def test_an_unreadable_frame_fails_and_keeps_what_was_done(segment: Run, here: P
 def test_a_range_leaves_broken_frames_out(segment: Run) -> None:
     broken_folder("frames", 5)
     code, out, _ = segment("--frames", "0:3", movie="frames")
-    assert (code, out) == (0, "labels.tif: 2 objects, 3 of 6 frames tracked\n")
+    assert (code, out.splitlines()[0]) == (0, "labels.tif: 2 objects, 3 of 6 frames tracked")
 
 
 def test_failing_before_the_first_frame_leaves_nothing(segment: Run, here: Path) -> None:
@@ -597,3 +599,27 @@ def test_train_runs_a_recipe(here: Path, run: Run, monkeypatch: pytest.MonkeyPat
     assert (code, out) == (0, f"{Path('out') / 'video.safetensors'}\n")
     assert asked["recipe"].seed == 9
     assert (asked["precision"], asked["device"], asked["quiet"]) == ("bf16", "auto", False)
+
+
+def test_confidence_of_every_answer_is_written(segment: Run, here: Path) -> None:
+    code, out, _ = segment("--confidence", "sure.csv")
+    assert code == 0
+    lines = (here / "sure.csv").read_text().splitlines()
+    assert lines[0] == "object_id,frame,confidence,score,iou,area"
+    tracked = {tuple(map(int, line.split(",")[:2])) for line in lines[1:]}
+    expected = {(i, t) for i, first, _, _ in tiny.CLICKS for t in range(first, 6)}
+    assert tracked == expected
+    doubtful = any(float(line.split(",")[2]) < 0.5 for line in lines[1:])
+    assert ("worth a look" in out) == doubtful
+
+
+@pytest.mark.parametrize("name", ["sure.txt", "nowhere/sure.csv", "clicks.csv"])
+def test_a_confidence_file_that_cannot_be_is_refused_first(
+    segment: Run, here: Path, name: str
+) -> None:
+    before = (here / "clicks.csv").read_bytes()
+    code, _, err = segment("--confidence", name)
+    assert code == 2
+    assert the_error(err)
+    assert not (here / "labels.tif").exists()
+    assert (here / "clicks.csv").read_bytes() == before

@@ -302,7 +302,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
             write_prompts(tmp_path / "p.csv", [POINTS, prompt])
     with pytest.raises(PromptError, match=r"\.csv or \.json"):
         write_prompts(tmp_path / "p.txt", [POINTS])
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="does not exist"):
         write_prompts(tmp_path / "missing" / "p.csv", [POINTS])
     assert list(tmp_path.iterdir()) == []
 

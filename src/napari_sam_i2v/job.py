@@ -60,7 +60,7 @@ class Settings:
     view: ViewMode = "auto"
     memory_filter: Filter = "top-k"
     seed: int = 0
-    contrast: tuple[float, float] | None = None
+    contrast: tuple[float, ...] | None = None
     channel: int | str | None = None
     z: int | None = None
     axes: str | None = None
@@ -122,12 +122,14 @@ class Job:
         MovieError
             If they cannot be read, or hold no finite value.
         """
-        if self.settings.contrast is not None:
-            return self
         from napari_sam_i2v.propagation.frames import estimate_contrast
 
+        given = self.settings.contrast
+        if given is not None and len(given) > 2:
+            return self
+        limits = None if given is None else (given[0], given[1])
         try:
-            found = estimate_contrast(self.movie)
+            found = estimate_contrast(self.movie, limits=limits)
         except MovieError:
             # A range of frames is how to leave out those that are broken.
             if self.settings.frames is None:
@@ -135,7 +137,7 @@ class Job:
             found = estimate_contrast(self.movie, list(self.settings.frames))
         if found is None:  # RGB bytes go as they are
             return self
-        return replace(self, settings=replace(self.settings, contrast=(found.low, found.high)))
+        return replace(self, settings=replace(self.settings, contrast=found.values))
 
     def provenance(self) -> dict[str, Any]:
         """Return what made the labels, as plain values: no date, no path, so twice is the same."""
@@ -260,7 +262,7 @@ def _span(frames: range) -> str:
     return f"{frames.start}:{frames.stop}"
 
 
-def _check_contrast(limits: tuple[float, float] | None) -> None:
+def _check_contrast(limits: tuple[float, ...] | None) -> None:
     if limits is not None and not (np.isfinite(limits).all() and limits[0] < limits[1]):
         raise InputError(
             f"Contrast limits (low, high) must be finite with low < high, got {limits!r}."

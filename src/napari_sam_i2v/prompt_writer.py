@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam_i2v.errors import OutputError, PromptError
+from napari_sam_i2v.errors import PromptError
+from napari_sam_i2v.movies.output import write_text
 
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.prompts import Prompt
@@ -35,16 +36,7 @@ def write_prompts(
     if target.suffix.lower() not in kinds:
         raise PromptError(f"prompts are written as .csv or .json, got {target.name!r}")
     text = kinds[target.suffix.lower()](list(prompts))
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists: choose another name, or overwrite it (--overwrite)")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, target)
-    except OSError as err:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{target} cannot be written: {err.strerror or err}") from err
-    return target
+    return write_text(target, text, overwrite=overwrite)
 
 
 def _points_of(prompt: Prompt) -> list[tuple[float, float, int]]:

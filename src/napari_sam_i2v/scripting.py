@@ -153,9 +153,18 @@ class Session(EngineSession):
         super().__init__(
             self.source.pixels,
             labels=labels,
-            contrast=contrast or self.source.contrast,
+            contrast=self._contrast(contrast or self.source.contrast),
             **options,
         )
+
+    def _contrast(self, limits: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        """Find the gamma that goes with given limits."""
+        from napari_sam_i2v.propagation.frames import estimate_contrast
+
+        if limits is None or len(limits) != 2 or not limits[0] < limits[1]:
+            return limits
+        found = estimate_contrast(self.source.pixels, limits=(limits[0], limits[1]))
+        return None if found is None else found.values
 
     def add_prompts(self, prompts: Any) -> None:
         """Add many prompts without answering them yet; none is added if one does not fit.

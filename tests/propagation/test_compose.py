@@ -60,9 +60,9 @@ def test_an_absent_object_is_erased() -> None:
 
 
 def test_neighbours_meet_where_the_higher_logit_is() -> None:
-    masks = {1: mask((0, 0, 4, 4), 1), 2: mask((0, 3, 4, 7), 2)}
-    result = compose_labels(np.zeros((4, 7), np.uint16), masks)
-    assert result[0].tolist() == [1, 1, 1, 2, 2, 2, 2]
+    masks = {1: mask((0, 0, 4, 10), 1), 2: mask((0, 9, 4, 19), 2)}
+    result = compose_labels(np.zeros((4, 19), np.uint16), masks)
+    assert result[0].tolist() == [1] * 9 + [2] * 10
 
 
 @pytest.mark.parametrize("sure", [1, 2])
@@ -112,3 +112,18 @@ def test_a_pixel_of_a_mask_is_never_lost_to_rounding() -> None:
         (0, 0, 1, 1), np.ones((1, 1), bool), 0.9, 0.8, np.full((1, 1), 1e-9, np.float16)
     )
     assert compose_labels(np.zeros((1, 1), np.uint16), {1: tiny}).item() == 1
+
+
+def test_an_object_found_where_a_surer_one_is_gets_nothing() -> None:
+    masks = {1: mask((0, 0, 10, 10), 1), 2: mask((0, 2, 10, 12), 2)}
+    sure = {**masks, 1: dataclasses.replace(masks[1], iou=0.9)}
+    plane = compose_labels(np.zeros((10, 12), np.uint16), sure)
+    assert (plane == 1).sum() == 100
+    assert not (plane == 2).any()
+
+
+def test_nested_objects_both_stay() -> None:
+    ring = dataclasses.replace(mask((0, 0, 12, 12), 1), iou=0.5)
+    plane = compose_labels(np.zeros((12, 12), np.uint16), {1: mask((3, 3, 9, 9), 1), 2: ring})
+    assert (plane == 1).sum() == 36
+    assert (plane == 2).sum() == 144 - 36

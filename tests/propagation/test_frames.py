@@ -244,3 +244,35 @@ def test_one_channel_is_lazy() -> None:
     assert not rgb.reads
     np.testing.assert_array_equal(one[2], noise(6, seed=1)[2])
     assert rgb.reads == {2: 1}
+
+
+def test_dark_movies_are_brightened_and_others_left() -> None:
+    rng = np.random.default_rng(0)
+    bright = rng.integers(0, 255, (2, 40, 40)).astype(np.uint8)
+    dark = (255 * (bright / 255.0) ** 6).astype(np.uint8)
+    usual, darker = estimate_contrast(bright), estimate_contrast(dark)
+    assert usual is not None and usual.gamma == 1
+    assert darker is not None and 0.4 <= darker.gamma < 0.7
+    plain = network_image(dark[0], View.whole((40, 40)), 32, Contrast(darker.low, darker.high))
+    seen = network_image(dark[0], View.whole((40, 40)), 32, darker)
+    assert seen.mean() > 1.3 * plain.mean()
+    assert seen.min() >= 0 and seen.max() <= 255
+    np.testing.assert_array_equal(
+        np.argsort(plain[0].ravel()[:20]), np.argsort(seen[0].ravel()[:20])
+    )
+
+
+def test_given_limits_are_kept_and_unreadable_frames_left_out() -> None:
+    class Broken:
+        shape, dtype = (3, 8, 8), np.dtype(np.uint16)
+
+        def __getitem__(self, t: int) -> np.ndarray:
+            if t == 1:
+                raise MovieError("frame 1 cannot be read")
+            return np.full((8, 8), 30, np.uint16)
+
+    contrast = estimate_contrast(Broken(), limits=(0, 100))
+    assert contrast is not None and (contrast.low, contrast.high) == (0, 100)
+    assert contrast.gamma < 1
+    with pytest.raises(MovieError):
+        estimate_contrast(Broken())

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from napari_sam_i2v.cli.console import PROGRAM, say_error
 
 SAMPLE_NAMES = ("nuclei", "migration", "chamber")
+PROTOCOL_NAMES = ("click", "clicks3", "box", "mask", "interactive")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,7 +39,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_segment, _add_demo, _add_models, _add_train):
+    for add in (_add_segment, _add_demo, _add_models, _add_train, _add_evaluate):
         add(commands)
     return parser.parse_args(argv)
 
@@ -108,6 +109,10 @@ def _add_segment(commands: Any) -> None:
         "--contrast", type=float, nargs=2, metavar=("LOW", "HIGH"),
         help="grey values shown as black and white (default: percentiles of the movie)",
     )  # fmt: skip
+    parser.add_argument(
+        "--confidence", type=Path, metavar="FILE.csv",
+        help="write how sure every answer is: object_id,frame,confidence,score,iou,area",
+    )  # fmt: skip
     parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of torch")
     _add_overwrite(parser, "replace an older result, and what a stopped run left beside it")
 
@@ -147,6 +152,43 @@ def _add_train(commands: Any) -> None:
     _add_overwrite(parser, "replace an older preview")
 
 
+def _add_evaluate(commands: Any) -> None:
+    parser = _command(
+        commands, "evaluate", "measure a model on movies with a known truth",
+        epilog=(
+            "A case is a folder with movie.tif and labels.tif, and optionally annotated_frames.txt "
+            "and\nprompts.csv; or a clip of the DAVIS layout. A folder of cases stands for all of "
+            "them.\n\n"
+            "protocols:\n"
+            "  click        the case's prompts: one click per object on its first frame\n"
+            "  clicks3      that click and two corrections on the same frame, placed by the error\n"
+            "  box, mask    the true box or mask on the first frame\n"
+            "  interactive  5 rounds: click, then a correction per object on its worst frame\n\n"
+            f"  {PROGRAM} evaluate my_movies --protocol click,box --markdown accuracy.md"
+        ),
+    )  # fmt: skip
+    parser.add_argument(
+        "data", metavar="FOLDER", type=Path, nargs="+", help="cases, or folders of cases"
+    )
+    parser.add_argument(
+        "--protocol", type=_protocols, default=["click"], metavar="P,Q",
+        help=f"any of {','.join(PROTOCOL_NAMES)}, or all (default: click)",
+    )  # fmt: skip
+    _add_network(parser)
+    parser.add_argument(
+        "--view", choices=("auto", "frame", "follow"), default="auto",
+        help="look at the whole frame, or through a window that follows each object",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the session")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE.json", help="write all numbers, of every object too"
+    )
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE.md", help="write the tables in Markdown"
+    )
+    _add_overwrite(parser, "replace older reports")
+
+
 def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="default", metavar="NAME|FILE",
@@ -170,6 +212,18 @@ def _add_overwrite(parser: argparse.ArgumentParser, meaning: str) -> None:
     parser.add_argument(
         "--quiet", action="store_true", help="no progress and no summary; errors only"
     )
+
+
+def _protocols(text: str) -> list[str]:
+    """Names in their usual order, each once."""
+    names = text.split(",")
+    if names == ["all"]:
+        return list(PROTOCOL_NAMES)
+    if unknown := [repr(name) for name in names if name not in PROTOCOL_NAMES]:
+        raise argparse.ArgumentTypeError(
+            f"protocols are {', '.join(PROTOCOL_NAMES)}, or all; got {', '.join(unknown)}"
+        )
+    return [name for name in PROTOCOL_NAMES if name in names]
 
 
 def _positive(text: str) -> int:

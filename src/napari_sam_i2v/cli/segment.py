@@ -5,30 +5,67 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_sam_i2v.cli.console import Failed, Interrupted, stop_on_ctrl_c
 from napari_sam_i2v.errors import SamI2VError
 from napari_sam_i2v.job import Job, Settings, make_job, parse_frames
+from napari_sam_i2v.movies.output import check_text, write_text
 from napari_sam_i2v.results import LabelOutput
+
+if TYPE_CHECKING:
+    from napari_sam_i2v.propagation.confidence import ConfidenceTable, FrameConfidence
+
+SHOWN_DOUBTS = 8
 
 
 def run(args: argparse.Namespace) -> None:
     """Check everything, then track."""
     output = LabelOutput(args.output, overwrite=args.overwrite)
+    if args.confidence is not None:
+        check_text(args.confidence, suffix=".csv", overwrite=args.overwrite)
     job = _checked_job(args)
     if args.threads:
         import torch
 
         torch.set_num_threads(args.threads)
-    path, frames = track_to_file(job, output, quiet=args.quiet)
+    from napari_sam_i2v.propagation.confidence import ConfidenceTable
+
+    confidence = ConfidenceTable(job.shape[0])
+    try:
+        path, frames = track_to_file(job, output, quiet=args.quiet, confidence=confidence)
+    finally:
+        if args.confidence is not None and confidence.object_ids:
+            write_text(args.confidence, confidence.as_csv(), overwrite=args.overwrite)
     if not args.quiet:
         objects = len({prompt.object_id for prompt in job.prompts})
         named = f"{objects} object{'' if objects == 1 else 's'}"
         print(f"{path}: {named}, {frames} of {job.shape[0]} frames tracked")
+        for line in doubts(confidence):
+            print(line)
 
 
-def track_to_file(job: Job, output: LabelOutput, *, quiet: bool) -> tuple[Path, int]:
+def doubts(confidence: ConfidenceTable) -> list[str]:
+    """Lines that say where to look first: each object's first doubtful frame."""
+    first: dict[int, FrameConfidence] = {}
+    for one in confidence.doubtful():
+        first.setdefault(one.object_id, one)
+    lines = [
+        f"  object {one.object_id} from frame {one.frame} "
+        + (f"(confidence {one.confidence:.2f})" if one.area else "(not found)")
+        for one in first.values()
+    ]
+    more = len(lines) - SHOWN_DOUBTS
+    rest = [f"  and {more} more objects; --confidence FILE.csv has all"] if more > 0 else []
+    return ["worth a look:", *lines[:SHOWN_DOUBTS], *rest] if lines else []
+
+
+def track_to_file(
+    job: Job, output: LabelOutput, *, quiet: bool, confidence: ConfidenceTable | None = None
+) -> tuple[Path, int]:
     """Run a job into a file; return it and the number of frames tracked.
+
+    `confidence` takes down how sure the answers are.
 
     Raises
     ------
@@ -43,7 +80,9 @@ def track_to_file(job: Job, output: LabelOutput, *, quiet: bool) -> tuple[Path, 
             shape=job.shape, scale=job.scale, units=job.units, metadata=job.provenance()
         )
         with stop_on_ctrl_c() as wished, closing(job.run(store)) as results:
-            for _ in with_progress(results, job.steps, show=False if quiet else None):
+            for result in with_progress(results, job.steps, show=False if quiet else None):
+                if confidence is not None:
+                    confidence.note(result.frame, result.masks)
                 if wished():
                     raise KeyboardInterrupt
         frames = len(output.frames_done)

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from napari_sam_i2v.errors import OutputError
+from napari_sam_i2v.errors import InputError, OutputError
 
 OWN_KEY = "napari-sam-i2v"
 """Key of a zarr group's attributes, and Software tag of a TIFF file, that say we wrote it."""
@@ -40,6 +40,39 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
             f"{target} is not overwritten, because {reason}: choose another name, or remove it "
             "yourself"
         )
+    return target
+
+
+def check_text(path: str | os.PathLike[str], *, suffix: str, overwrite: bool) -> Path:
+    """Check that a text file can be written, touching nothing.
+
+    Raises
+    ------
+    InputError
+        If the name does not end in `suffix`.
+    OutputError
+        If its folder is missing, or something is there and may not be replaced.
+    """
+    target = Path(path).expanduser()
+    if target.suffix.lower() != suffix:
+        raise InputError(f"A name that ends in {suffix} is required, got {target.name!r}.")
+    if not target.parent.is_dir():
+        raise OutputError(f"the folder {target.parent} does not exist: make it first")
+    if os.path.lexists(target) and not (overwrite and target.is_file()):
+        raise OutputError(f"{target} exists: choose another name, or overwrite it (--overwrite)")
+    return target
+
+
+def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool) -> Path:
+    """Write a text file, renamed into place when whole; see `check_text`."""
+    target = check_text(path, suffix=Path(path).suffix.lower(), overwrite=overwrite)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(part, target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
     return target
 
 

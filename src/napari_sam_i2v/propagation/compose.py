@@ -12,8 +12,10 @@ from napari_sam_i2v.propagation.engine import ObjectMask
 
 __all__ = ["compose_labels"]
 
-SHARED = 0.5
+SHARED = 0.15
 """An object that loses more than this share of its mask to better ones leaves them the overlap."""
+SAME = 0.5
+"""Masks that overlap by more than this, as a share of both together, cover the same thing."""
 
 
 def compose_labels(
@@ -24,15 +26,20 @@ def compose_labels(
     Objects that are not among `masks` keep every pixel they have. The others are written in the
     order of their confidence (score times predicted IoU; the smaller object id on a tie),
     whatever the order of `masks`. Neighbours that overlap a little meet where their mask logits
-    are equal. Where two masks cover the same thing, it goes to the more confident object as a
-    whole: pixel by pixel it would be torn between them.
+    are equal. A larger overlap goes to the more confident object as a whole: pixel by pixel it
+    would be torn between them. An object that was found where a more confident one is gets
+    nothing: what sticks out would be slivers.
     """
     result = np.array(plane)
     result[np.isin(result, list(masks))] = 0
     free = result == 0
     best = np.full(plane.shape, -np.inf, np.float16)
-    for object_id in sorted(masks, key=lambda i: (-masks[i].score * masks[i].iou, i)):
+    placed: list[ObjectMask] = []
+    for object_id in sorted(masks, key=lambda i: (-masks[i].confidence, i)):
         found = masks[object_id]
+        if any(_same(found, other) for other in placed):
+            continue
+        placed.append(found)
         y0, x0, y1, x1 = found.box
         area = (slice(y0, y1), slice(x0, x1))
         mine = found.mask & free[area]
@@ -44,3 +51,14 @@ def compose_labels(
         result[area][wins] = object_id
         best[area][wins] = found.logits[wins]
     return result
+
+
+def _same(a: ObjectMask, b: ObjectMask) -> bool:
+    """Whether two masks cover about the same thing."""
+    y0, x0 = max(a.box[0], b.box[0]), max(a.box[1], b.box[1])
+    y1, x1 = min(a.box[2], b.box[2]), min(a.box[3], b.box[3])
+    if y0 >= y1 or x0 >= x1:
+        return False
+    parts = [m.mask[y0 - m.box[0] : y1 - m.box[0], x0 - m.box[1] : x1 - m.box[1]] for m in (a, b)]
+    both = int((parts[0] & parts[1]).sum())
+    return both > SAME * (a.area + b.area - both)

@@ -70,6 +70,11 @@ class ObjectMask:
         """Pixels of the mask."""
         return int(self.mask.sum())
 
+    @property
+    def confidence(self) -> float:
+        """Overlap with the truth that the network expects: score times predicted IoU, 0 .. 1."""
+        return self.score * self.iou
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:

@@ -68,6 +68,11 @@ class Contrast:
     high: float
     gamma: float = 1.0
 
+    @property
+    def values(self) -> tuple[float, float, float]:
+        """(low, high, gamma), as a session takes them."""
+        return self.low, self.high, self.gamma
+
     def apply(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """Map an image to 0 .. 255; what is not a number becomes black."""
         scale = np.float32(255 / max(self.high - self.low, 1e-30))
@@ -133,7 +138,7 @@ def _sampled(movie: MovieLike, t: int, *, skip: bool) -> NDArray[np.float32]:
     """Some finite grey values of a frame; none of an unreadable one that may be skipped."""
     try:
         frame = np.asarray(movie[t])
-    except MovieError:
+    except (MovieError, OSError):
         if not skip:
             raise
         return np.zeros(0, np.float32)

@@ -19,8 +19,10 @@ from napari_sam_i2v.network.device import resolve_device, resolve_precision
 from napari_sam_i2v.network.memory_filter import FilterStrategy
 from napari_sam_i2v.network.sam_i2v import SamI2V
 from napari_sam_i2v.propagation.compose import compose_labels
+from napari_sam_i2v.propagation.confidence import ConfidenceTable
 from napari_sam_i2v.propagation.engine import Answer, Engine, ObjectMask
 from napari_sam_i2v.propagation.frames import (
+    Contrast,
     FrameSource,
     MovieLike,
     OneChannel,
@@ -90,7 +92,8 @@ class Session:
     seed
         Of memory filtering "multinomial". Same input, same seed, same labels.
     contrast
-        Grey values (black, white) for the whole movie; robust percentiles where not given.
+        Grey values (black, white), or these and a gamma, for the whole movie; estimated from a
+        sample of frames where not given, see `estimate_contrast`.
     channel
         Of an RGB movie, use this channel (0, 1, 2) alone.
     labels
@@ -98,6 +101,11 @@ class Session:
         uint16 array where not given.
     memory_filter
         "top-k" (deterministic) or "multinomial" (as published).
+
+    Attributes
+    ----------
+    confidence
+        How sure every answer so far is; see `ConfidenceTable`.
 
     Raises
     ------
@@ -114,7 +122,7 @@ class Session:
         precision: str = "auto",
         view: ViewMode = "auto",
         seed: int = 0,
-        contrast: tuple[float, float] | None = None,
+        contrast: Sequence[float] | None = None,
         channel: int | None = None,
         labels: Any = None,
         memory_filter: FilterStrategy = "top-k",
@@ -130,11 +138,12 @@ class Session:
         network = load_model(model, device=place) if isinstance(model, str) else model.to(place)
         self.model = network.eval()
         self.engine = Engine(self.model, arithmetic)
-        self.contrast = estimate_contrast(self.movie, limits=_checked_contrast(contrast))
+        self.contrast = _checked_contrast(contrast) or estimate_contrast(self.movie)
         self.view: ViewMode = view
         self.memory_filter: FilterStrategy = memory_filter
         self.seed = seed
         self.prompts = PromptBook()
+        self.confidence = ConfidenceTable(self.n_frames)
         self._sides = {reverse: self._side(reverse) for reverse in (False, True)}
 
     # ---- prompting ------------------------------------------------------------------------
@@ -418,6 +427,7 @@ class Session:
             side.tracks.pop(object_id, None)
             side.pending.pop(object_id, None)
             side.tracked.pop(object_id, None)
+        self.confidence.forget(object_id)
 
     def _masks(self, side: _Side, object_id: int) -> Callable[[int], NDArray[np.bool_]]:
         """An object's mask by frame, in one direction of time, as the labels have it."""
@@ -428,6 +438,7 @@ class Session:
         masks = {object_id: answer.paste() for object_id, answer in answers.items()}
         plane = compose_labels(np.asarray(self.labels[frame]), masks)
         self.labels[frame] = plane
+        self.confidence.note(frame, masks)
         return FrameResult(frame, masks, plane)
 
 
@@ -474,13 +485,13 @@ def _check_room(labels: Any, object_id: int) -> None:
         )
 
 
-def _checked_contrast(limits: tuple[float, float] | None) -> tuple[float, float] | None:
-    if limits is None:
+def _checked_contrast(given: Sequence[float] | None) -> Contrast | None:
+    if given is None:
         return None
-    low, high = (float(v) for v in limits)
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise InputError(f"Contrast limits (low, high) with low < high are required: {limits!r}.")
-    return low, high
+    low, high, gamma = (*(float(v) for v in given), 1.0)[:3]
+    if not (np.isfinite([low, high, gamma]).all() and low < high and gamma > 0):
+        raise InputError(f"Contrast limits (low, high) with low < high are required: {given!r}.")
+    return Contrast(low, high, gamma)
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

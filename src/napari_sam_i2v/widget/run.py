@@ -62,12 +62,15 @@ def start_session(plan: Plan, labels: Any) -> SessionLike:
     """
     import numpy as np
 
+    from napari_sam_i2v.propagation.frames import estimate_contrast
     from napari_sam_i2v.propagation.prompts import Prompt
     from napari_sam_i2v.propagation.session import Session
 
+    contrast = estimate_contrast(plan.movie, limits=plan.contrast)
     session = Session(
-        plan.movie, model=plan.model, view=plan.view, contrast=plan.contrast, labels=labels
-    )
+        plan.movie, model=plan.model, view=plan.view, labels=labels,
+        contrast=None if contrast is None else contrast.values,
+    )  # fmt: skip
     session.add_prompts(
         Prompt(
             object_id=clicks.object_id,

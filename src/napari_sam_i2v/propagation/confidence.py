@@ -1,0 +1,112 @@
+"""How sure each answer is: what sends a user to the first doubtful frame.
+
+The confidence of an object on a frame is the network's object score times its predicted IoU: the
+overlap with the truth that it expects of its own mask, 0 .. 1.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import StringIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam_i2v.propagation.engine import ObjectMask
+
+__all__ = ["DOUBTFUL_BELOW", "ConfidenceTable", "FrameConfidence"]
+
+DOUBTFUL_BELOW = 0.5
+"""Answers of less confidence are worth a look."""
+COLUMNS = ("object_id", "frame", "confidence", "score", "iou", "area")
+
+
+@dataclass(frozen=True)
+class FrameConfidence:
+    """One object on one frame.
+
+    Attributes
+    ----------
+    object_id, frame
+        Which.
+    score
+        Probability that the object is on the frame.
+    iou
+        Predicted overlap of its mask with the truth.
+    area
+        Of the mask, in pixels, before overlaps with other objects are settled; 0 where absent.
+    """
+
+    object_id: int
+    frame: int
+    score: float
+    iou: float
+    area: int
+
+    @property
+    def confidence(self) -> float:
+        """Object score times predicted IoU."""
+        return self.score * self.iou
+
+
+class ConfidenceTable:
+    """Confidence of every answer of a session, by object and frame.
+
+    Parameters
+    ----------
+    n_frames
+        Length of the movie.
+    """
+
+    def __init__(self, n_frames: int) -> None:
+        self.n_frames = n_frames
+        self._tables: dict[int, NDArray[np.float32]] = {}
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """Objects that have answers, ascending."""
+        return tuple(sorted(self._tables))
+
+    def note(self, frame: int, masks: Mapping[int, ObjectMask]) -> None:
+        """Take down the answers of a frame; earlier ones of the same objects are replaced."""
+        for object_id, mask in masks.items():
+            if object_id not in self._tables:
+                self._tables[object_id] = np.full((self.n_frames, 3), np.nan, np.float32)
+            self._tables[object_id][frame] = mask.score, mask.iou, mask.area
+
+    def forget(self, object_id: int) -> None:
+        """Drop an object."""
+        self._tables.pop(object_id, None)
+
+    def of(self, object_id: int) -> NDArray[np.float32]:
+        """Confidence (T,) of an object; NaN on frames without an answer."""
+        table = self._tables.get(object_id)
+        if table is None:
+            return np.full(self.n_frames, np.nan, np.float32)
+        return table[:, 0] * table[:, 1]
+
+    def __iter__(self) -> Iterator[FrameConfidence]:
+        """All answers, by object and then by frame."""
+        for object_id in self.object_ids:
+            table = self._tables[object_id]
+            for frame in np.flatnonzero(np.isfinite(table[:, 0])).tolist():
+                score, iou, area = table[frame].tolist()
+                yield FrameConfidence(object_id, frame, score, iou, int(area))
+
+    def doubtful(self, below: float = DOUBTFUL_BELOW) -> list[FrameConfidence]:
+        """Answers of less confidence than `below`, in the order of frames: where to look first."""
+        return sorted(
+            (one for one in self if one.confidence < below), key=lambda o: (o.frame, o.object_id)
+        )
+
+    def as_csv(self) -> str:
+        """All answers as a table with a header line."""
+        text = StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for one in self:
+            numbers = (f"{v:.4f}" for v in (one.confidence, one.score, one.iou))
+            writer.writerow((one.object_id, one.frame, *numbers, one.area))
+        return text.getvalue()
