@@ -127,3 +127,16 @@ def test_nested_objects_both_stay() -> None:
     plane = compose_labels(np.zeros((12, 12), np.uint16), {1: mask((3, 3, 9, 9), 1), 2: ring})
     assert (plane == 1).sum() == 36
     assert (plane == 2).sum() == 144 - 36
+
+
+def test_the_object_that_was_pointed_at_more_recently_wins() -> None:
+    masks = {1: mask((0, 0, 4, 4), 1), 2: mask((0, 0, 4, 4), 1)}
+    masks[1] = dataclasses.replace(masks[1], iou=0.9)
+    empty = np.zeros((4, 4), np.uint16)
+    assert (compose_labels(empty, masks, {1: 5, 2: 4}) == 1).all()
+    assert (compose_labels(empty, masks, {1: 9, 2: 1}) == 2).all()
+
+
+def test_an_object_that_is_pointed_at_always_wins() -> None:
+    masks = {1: mask((0, 0, 4, 4), 1), 2: dataclasses.replace(mask((0, 0, 4, 4), 1), iou=0.1)}
+    assert (compose_labels(np.zeros((4, 4), np.uint16), masks, {1: 1, 2: 0}) == 2).all()

@@ -14,28 +14,46 @@ __all__ = ["compose_labels"]
 
 SHARED = 0.15
 """An object that loses more than this share of its mask to better ones leaves them the overlap."""
+FADING = 0.97
+"""Factor of confidence per frame since the nearest prompt, where objects compete."""
 SAME = 0.5
 """Masks that overlap by more than this, as a share of both together, cover the same thing."""
 
 
 def compose_labels(
-    plane: NDArray[Any], masks: Mapping[int, ObjectMask]
+    plane: NDArray[Any],
+    masks: Mapping[int, ObjectMask],
+    distances: Mapping[int, int] | None = None,
 ) -> NDArray[np.unsignedinteger[Any]]:
     """Write masks into a label image (Y, X) and return the new one.
 
     Objects that are not among `masks` keep every pixel they have. The others are written in the
-    order of their confidence (score times predicted IoU; the smaller object id on a tie),
-    whatever the order of `masks`. Neighbours that overlap a little meet where their mask logits
-    are equal. A larger overlap goes to the more confident object as a whole: pixel by pixel it
-    would be torn between them. An object that was found where a more confident one is gets
-    nothing: what sticks out would be slivers.
+    order of their confidence (the smaller object id on a tie), whatever the order of `masks`.
+    Neighbours that overlap a little meet where their mask logits are equal. A larger overlap
+    goes to the more confident object as a whole: pixel by pixel it would be torn between them.
+    An object that was found where a more confident one is gets nothing: what sticks out would be
+    slivers.
+
+    Parameters
+    ----------
+    plane
+        (Y, X) labels as they are.
+    masks
+        Object id -> mask, with its confidence.
+    distances
+        Object id -> frames to its nearest prompt. Confidence fades with it: of two objects that
+        claim the same thing, the one that was pointed at more recently has had less time to go
+        astray. An object that is pointed at on this frame comes first.
     """
     result = np.array(plane)
     result[np.isin(result, list(masks))] = 0
     free = result == 0
     best = np.full(plane.shape, -np.inf, np.float16)
     placed: list[ObjectMask] = []
-    for object_id in sorted(masks, key=lambda i: (-masks[i].confidence, i)):
+    far = distances or {}
+    weight = {i: mask.confidence * FADING ** far.get(i, 0) for i, mask in masks.items()}
+    pointed_at = {i for i in masks if far.get(i) == 0}
+    for object_id in sorted(masks, key=lambda i: (i not in pointed_at, -weight[i], i)):
         found = masks[object_id]
         if any(_same(found, other) for other in placed):
             continue

@@ -13,6 +13,7 @@ from napari_sam_i2v.network.memory_filter import FilterStrategy, Selection
 from napari_sam_i2v.propagation.engine import Answer, Engine
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
+from napari_sam_i2v.propagation.motion import moved_views
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.view import (
     Box,
@@ -136,10 +137,13 @@ class Propagator:
         """Answer the prompts of an object on a frame, and remember the answer for good."""
         if index in track.answers:
             return track.answers[index]
+        rounds = track.rounds[index]
         if self._corrects(track, index) and track.bank.conditioning(index):
             feature, answer = self._corrected(track, index)
+            if self.view_mode != "frame" and _points_out(rounds):
+                feature, answer = self._better(rounds, index, feature, answer)
         else:
-            feature, answer = self._found(track.rounds[index], index)
+            feature, answer = self._found(rounds, index)
         entry = self.engine.remember([feature], [answer], prompted=True)[0]
         track.bank.remember(index, entry, prompted=True)
         track.answers[index] = answer
@@ -149,12 +153,24 @@ class Propagator:
     def _corrected(self, track: Track, index: int) -> tuple[Tensor, Answer]:
         """Feature and answer of prompts that correct what tracking would say."""
         rounds = track.rounds[index]
-        view = self._tracking_view(track, rounds)
+        view = self._tracking_view(track, rounds, index)
         feature = self.engine.encode(self.source, index, [view])[0]
         recalled = self._recall(track, index, feature)
         tracked = self.engine.track([feature], [view], [recalled])[0]
         answer = self.engine.prompt(feature, rounds, view, recalled=recalled, previous=tracked.low)
         return feature, answer
+
+    def _better(
+        self, rounds: Sequence[Prompt], index: int, feature: Tensor, answer: Answer
+    ) -> tuple[Tensor, Answer]:
+        """Choose between a corrected answer and that of the prompts alone.
+
+        Where tracking went wrong, what is remembered may hold a click back: a user who points at
+        an object that was lost, or at the right one of two neighbours, gets what was pointed at.
+        """
+        alone = self._found(rounds, index)
+        ranks = [(_obeyed(a, rounds), max(a.score, 0.0) and a.iou) for a in (answer, alone[1])]
+        return alone if ranks[1] > ranks[0] else (feature, answer)
 
     def _found(self, rounds: Sequence[Prompt], index: int) -> tuple[Tensor, Answer]:
         """Feature and answer of prompts that are all that is known of an object."""
@@ -268,12 +284,15 @@ class Propagator:
             scale=config.window_scale, below=config.follow_below, mode=self.view_mode,
         )  # fmt: skip
 
-    def _tracking_view(self, track: Track, rounds: Sequence[Prompt]) -> View:
+    def _expected(self, tracks: Sequence[Track], index: int) -> list[View]:
+        """Where tracked objects are looked at: where they were, moved along with the movie."""
+        views = [track.view or View.whole(self.source.shape) for track in tracks]
+        return views if self.view_mode == "frame" else moved_views(self.source, index, views)
+
+    def _tracking_view(self, track: Track, rounds: Sequence[Prompt], index: int) -> View:
         """Where a tracked object is looked at; where it is prompted if that lies elsewhere."""
         shape = self.source.shape
-        view = track.view
-        if view is None:
-            return View.whole(shape)
+        view = self._expected([track], index)[0]
         for prompt in rounds:
             if prompt.mask is not None:
                 box: Box | None = bounding_box(prompt.mask)
@@ -301,7 +320,7 @@ class Propagator:
             elif track.view != View.whole(shape):
                 grown = track.size * config.window_scale
                 grown *= min(GROWTH_WHEN_LOST**track.lost, 2.0)
-                track.view = window(_centre(track.view), grown, shape)
+                track.view = window(_centre(answer.view), grown, shape)
             return
         size = box_size(mask.box)
         if anew or not track.size:
@@ -323,7 +342,7 @@ class Propagator:
         """Track objects on a frame that has no prompt of theirs, and remember the answers."""
         if not tracks:
             return {}
-        views = [track.view or View.whole(self.source.shape) for track in tracks]
+        views = self._expected(tracks, index)
         features = self.engine.encode(self.source, index, views)
         recalled = [
             self._recall(track, index, feature)
@@ -347,6 +366,26 @@ class Propagator:
     @staticmethod
     def _corrects(track: Track, index: int) -> bool:
         return track.rounds[index][0].correction
+
+
+def _points_out(rounds: Sequence[Prompt]) -> bool:
+    """Whether some point says where the object is, and no mask does."""
+    given = [p.labels for p in rounds if p.points is not None and p.labels is not None]
+    return all(p.mask is None for p in rounds) and any((labels == 1).any() for labels in given)
+
+
+def _obeyed(answer: Answer, rounds: Sequence[Prompt]) -> float:
+    """Share of points on which an answer says what they say."""
+    mask = answer.paste()
+    right: list[bool] = []
+    for prompt in rounds:
+        if prompt.points is None or prompt.labels is None:
+            continue
+        for (y, x), label in zip(prompt.points, prompt.labels, strict=True):
+            row, column = int(y) - mask.box[0], int(x) - mask.box[1]
+            inside = 0 <= row < mask.mask.shape[0] and 0 <= column < mask.mask.shape[1]
+            right.append((inside and bool(mask.mask[row, column])) == (label == 1))
+    return sum(right) / max(len(right), 1)
 
 
 def _holds(view: View, points: np.ndarray) -> bool:

@@ -436,7 +436,11 @@ class Session:
 
     def _write(self, frame: int, answers: dict[int, Answer]) -> FrameResult:
         masks = {object_id: answer.paste() for object_id, answer in answers.items()}
-        plane = compose_labels(np.asarray(self.labels[frame]), masks)
+        distances = {
+            object_id: min(abs(frame - prompted) for prompted in self.prompts.frames(object_id))
+            for object_id in masks
+        }
+        plane = compose_labels(np.asarray(self.labels[frame]), masks, distances)
         self.labels[frame] = plane
         self.confidence.note(frame, masks)
         return FrameResult(frame, masks, plane)

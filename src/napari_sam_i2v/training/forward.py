@@ -20,6 +20,8 @@ __all__ = ["Outcome", "answer_prompts", "correct", "image_step", "video_step"]
 
 CLICK_SHARE, BOX_SHARE = 0.6, 0.2
 """How first prompts are shared out: clicks, boxes, the rest masks."""
+CORRECTED_SHARE, MOST_CORRECTIONS = 0.5, 3
+"""Share of clips with corrections on one or two tracked frames, and clicks on each at most."""
 LOGIT_CLAMP = 32.0
 
 
@@ -69,7 +71,7 @@ def video_step(
     features = model.encode_frame(clips, levels).unflatten(0, (count, frames))
     bank: dict[int, _Remembered] = {}
     conditioning = [0]
-    corrected = int(rng.integers(1, frames)) if frames > 1 and rng.random() < 0.3 else -1
+    corrected = _corrected_frames(frames, rng)
     total = features.new_zeros(())
     ious: list[Tensor] = []
     prompted_iou = float("nan")
@@ -86,7 +88,7 @@ def video_step(
                 raise RuntimeError("Tracking gives raw masks.")
             loss, shown = frame_loss(answer.raw, target, multimask=True)
             ious.append(shown)
-            if t == corrected:
+            if t in corrected:
                 seen = feature if memory_prompts else _conditioned(model, feature, memory)
                 known = memory if memory_prompts else None
                 extra, answer = correct(model, seen, target, rng, known, answer)
@@ -97,6 +99,13 @@ def video_step(
             bank[t] = _remember(model, feature, answer, prompted=t in conditioning)
     tracked = float(torch.cat(ious).nanmean()) if ious else float("nan")
     return Outcome(total / frames, prompted_iou, tracked)
+
+
+def _corrected_frames(frames: int, rng: np.random.Generator) -> list[int]:
+    """One or two tracked frames that get corrections, or none."""
+    later = rng.permutation(np.arange(1, frames))
+    count = int(rng.integers(1, 3)) if rng.random() < CORRECTED_SHARE else 0
+    return [int(t) for t in later[:count]]
 
 
 def answer_prompts(
@@ -176,16 +185,22 @@ def correct(
     memory: Memory | None,
     answer: Decoded,
 ) -> tuple[Tensor, Decoded]:
-    """A correction click on a tracked frame, answered with memory, if any, and the last mask."""
+    """Up to three correction clicks on a tracked frame, each seeing memory and the last mask."""
     size = model.config.image_size
     points, labels = correction_click(answer.low.detach(), target, size, rng)
-    previous = answer.low.detach().clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
-    better = model.decode_prompts(
-        feature, points, labels, mask_logits=previous, memory=memory, multimask=True
-    )
-    if better.raw is None:
-        raise RuntimeError("Prompts give raw masks.")
-    return frame_loss(better.raw, target, multimask=True)[0], better
+    losses: list[Tensor] = []
+    for n in range(1 + int(rng.integers(MOST_CORRECTIONS))):
+        if n:
+            points, labels = _another(points, labels, answer.low.detach(), target, size, rng)
+        multimask = points.shape[1] <= 1
+        answer = model.decode_prompts(
+            feature, points, labels, memory=memory, multimask=multimask,
+            mask_logits=answer.low.detach().clamp(-LOGIT_CLAMP, LOGIT_CLAMP),
+        )  # fmt: skip
+        if answer.raw is None:
+            raise RuntimeError("Prompts give raw masks.")
+        losses.append(frame_loss(answer.raw, target, multimask=multimask)[0])
+    return torch.stack(losses).mean(), answer
 
 
 def _remember(model: SamI2V, feature: Tensor, answer: Decoded, *, prompted: bool) -> _Remembered:

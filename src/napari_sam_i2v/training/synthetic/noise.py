@@ -101,6 +101,7 @@ def resample(canvas: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarr
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """Draw from low..high, evenly in the logarithm."""
+    low, high = sorted((low, high))
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 

@@ -1,0 +1,102 @@
+"""Where things have moved since the frame before, by correlation: windows are moved along.
+
+Fields drift and jump between frames, and tissues flow. A neighbour that lands where an object was
+looks just like it. What surrounds the object tells how far it all has gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam_i2v.propagation.frames import FrameSource, network_image
+from napari_sam_i2v.propagation.view import View, window
+
+__all__ = ["correlated_shift", "moved_views"]
+
+SIDE = 64
+"""Side, in pixels, to which windows are reduced to be compared."""
+REACH = 0.5
+"""Largest shift, as a share of a window's side."""
+GAIN = 0.05
+"""How much better windows must agree, in correlation, for a shift to be believed."""
+
+
+def moved_views(source: FrameSource, index: int, views: Sequence[View]) -> list[View]:
+    """Move windows along with what they showed on the frame before.
+
+    Parameters
+    ----------
+    source
+        Frames in the direction of the pass.
+    index
+        The frame to look at next.
+    views
+        Where each object was looked at, placed on what frame `index - 1` showed.
+
+    Returns
+    -------
+    list of View
+        Of the same sizes; views of the whole frame, and those of the first frame, stay.
+    """
+    whole = View.whole(source.shape)
+    if index == 0:
+        return list(views)
+    moved = {view: _moved(source, index, view) for view in {*views} - {whole}}
+    return [moved.get(view, view) for view in views]
+
+
+def correlated_shift(
+    before: NDArray[np.floating], after: NDArray[np.floating], *, reach: int
+) -> tuple[int, int]:
+    """Shift (y, x), in pixels, of what two pictures (N, N) show.
+
+    The highest cross-correlation of the pictures, faded out towards their edges, within `reach`
+    along each axis. Fading makes small shifts the more likely ones, and large ones come out a
+    little short. (0, 0) unless the pictures agree better with the shift than without.
+    """
+    side = before.shape[0]
+    fade = np.hanning(side + 2)[1:-1]
+    fade = (fade[:, None] * fade).astype(np.float32)
+    first, second = ((image - image.mean()) * fade for image in (before, after))
+    near = _correlate(first, second, reach)
+    y, x = (int(v) - reach for v in np.unravel_index(int(near.argmax()), near.shape))
+    better = _agreement(before, after, y, x) - _agreement(before, after, 0, 0)
+    return (y, x) if better > GAIN else (0, 0)
+
+
+def _correlate(
+    first: NDArray[np.floating], second: NDArray[np.floating], reach: int
+) -> NDArray[np.floating]:
+    """Cross-correlation (2 reach + 1, 2 reach + 1) of two pictures, no shift in the middle."""
+    size = tuple(2 * n for n in first.shape)
+    product = np.conj(np.fft.rfft2(first, size)) * np.fft.rfft2(second, size)
+    around = np.arange(-reach, reach + 1)
+    return np.fft.irfft2(product, size)[np.ix_(around, around)]
+
+
+def _agreement(before: NDArray[np.floating], after: NDArray[np.floating], y: int, x: int) -> float:
+    """Correlation coefficient of the parts that two pictures have in common under a shift."""
+    height, width = before.shape
+    a = before[max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)]
+    b = after[max(0, y) : height + min(0, y), max(0, x) : width + min(0, x)]
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / size if size > 0 else 0.0
+
+
+def _moved(source: FrameSource, index: int, view: View) -> View:
+    before, after = (
+        network_image(source.frame(i), view, SIDE, source.contrast).mean(axis=0)
+        for i in (index - 1, index)
+    )
+    y, x = correlated_shift(before, after, reach=round(REACH * SIDE))
+    if (y, x) == (0, 0):
+        return view
+    centre = (
+        view.y + view.height / 2 + y * view.height / SIDE,
+        view.x + view.width / 2 + x * view.width / SIDE,
+    )
+    return window(centre, max(view.height, view.width), source.shape)
