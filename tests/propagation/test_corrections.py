@@ -256,3 +256,15 @@ def test_a_range_that_skips_the_corrected_frame_keeps_the_rest_to_do(make: MakeS
     session.add_points(1, 4, points=(35, 40))
     run(session.propagate(frames=range(8, 10)))
     assert set(run(session.propagate())) >= {5, 6, 7}
+
+
+def test_again_goes_over_all_frames_and_keeps_the_correction(make: MakeSession) -> None:
+    session = make()
+    three(session)
+    run(session.propagate())
+    session.add_points(1, 6, points=(20, 24))
+    corrected = session.labels[6] == 1
+    assert run(session.propagate(objects=[1], again=True)) == list(range(session.n_frames))
+    np.testing.assert_array_equal(session.labels[6] == 1, corrected)
+    part = session.propagate(objects=[2], frames=range(2, 4), again=True)
+    assert run(part) == [2, 3]

@@ -178,8 +178,8 @@ class _Run:
     def track(self, objects: Iterable[int]) -> Accuracy:
         """Propagate from the first prompts on, and judge all labels."""
         chosen = list(objects)
-        _from_first_prompt(self.session, chosen)
-        results: Iterator[FrameResult] = self.session.propagate(objects=chosen)
+        # Offline: earlier frames may use a later correction, so all of them are tracked again.
+        results: Iterator[FrameResult] = self.session.propagate(objects=chosen, again=True)
         if self.watch is not None:
             starts = self.case.starts
             first = min(starts[ident] for ident in chosen)
@@ -198,17 +198,6 @@ class _Run:
         return measure_accuracy(
             self.session.labels, case.truth, starts=case.starts, frames=case.annotated
         )
-
-
-def _from_first_prompt(session: Session, objects: Iterable[int]) -> None:
-    """Have objects tracked from their first prompt on.
-
-    A session tracks from a correction on. The offline protocol goes over the whole movie again:
-    a later correction is a memory that earlier frames can use, too. Its answer is kept.
-    """
-    side = session._sides[False]
-    for ident in objects:
-        side.pending[ident] = min(session.prompts.frames(ident))
 
 
 # ---- protocols --------------------------------------------------------------------------------

@@ -261,6 +261,7 @@ class Session:
         *,
         objects: Iterable[int] | None = None,
         frames: range | None = None,
+        again: bool = False,
     ) -> Iterator[FrameResult]:
         """Track objects through the movie, frame by frame.
 
@@ -275,6 +276,9 @@ class Session:
             what was done, and the next call goes on from there.
         frames
             Stay within these frames.
+        again
+            From each object's first prompt on, whatever is up to date already. Frames before a
+            correction can then use it, too.
 
         Yields
         ------
@@ -294,8 +298,8 @@ class Session:
             for reverse in (False, True)
             if direction in ("both", "backward" if reverse else "forward")
         ]
-        starts = [self._starts(side, chosen, rest, pending=True) for side, rest in sides]
-        if objects is not None or not any(starts):
+        starts = [self._starts(side, chosen, rest, pending=not again) for side, rest in sides]
+        if not again and (objects is not None or not any(starts)):
             every = [self._starts(side, chosen, rest, pending=False) for side, rest in sides]
             starts = [{**a, **b} for a, b in zip(every, starts, strict=True)]
         for (side, _), begin in zip(sides, starts, strict=True):
