@@ -136,7 +136,7 @@ def answer_prompts(
         )
         if answer.raw is None:
             raise RuntimeError("Prompts give raw masks.")
-        loss, shown = frame_loss(answer.raw, target, multimask=multimask)
+        loss, shown = frame_loss(answer.raw, target, multimask=multimask, rng=rng)
         losses.append(loss)
         previous = answer.low.detach().clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
     return torch.stack(losses).mean(), answer, float(shown.nanmean())

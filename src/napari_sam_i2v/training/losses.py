@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,8 +13,10 @@ __all__ = ["MASK_WEIGHT", "candidate_losses", "frame_loss", "soft_iou"]
 
 MASK_WEIGHT = 20.0
 """Weight of the focal loss; dice, IoU and presence have weight 1."""
-OTHERS = 0.05
+OTHERS = 0.02
 """Weight of the other candidates' masks, so that they stay alive."""
+LEFT_OUT = 0.4
+"""Share of objects of which a candidate is left out."""
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
 
@@ -37,7 +40,9 @@ def soft_iou(logits: Tensor, target: Tensor) -> Tensor:
     return (mask & truth).flatten(2).sum(-1) / union.clamp(min=1)
 
 
-def frame_loss(raw: RawMasks, target: Tensor, *, multimask: bool) -> tuple[Tensor, Tensor]:
+def frame_loss(
+    raw: RawMasks, target: Tensor, *, multimask: bool, rng: np.random.Generator | None = None
+) -> tuple[Tensor, Tensor]:
     """Loss of one frame's answer.
 
     Parameters
@@ -49,6 +54,9 @@ def frame_loss(raw: RawMasks, target: Tensor, *, multimask: bool) -> tuple[Tenso
     multimask
         Whether the three candidates (of which the best one learns the mask) or the single mask
         answers.
+    rng
+        Leaves out a candidate of some objects at random. Otherwise one candidate that is ahead
+        early on gets all there is to learn, and an ambiguous click has but one answer.
 
     Returns
     -------
@@ -66,9 +74,22 @@ def frame_loss(raw: RawMasks, target: Tensor, *, multimask: bool) -> tuple[Tenso
     predicted = raw.ious[:, chosen].float()
     # Predicted IoUs of every candidate learn; the mask of the best only.
     iou_loss = (predicted - true_iou).abs().mean(1)
-    best = mask_loss.min(dim=1).values + OTHERS * mask_loss.mean(dim=1)
+    standing = mask_loss + _left_out(mask_loss, rng)
+    best = standing.min(dim=1).values + OTHERS * mask_loss.mean(dim=1)
     per_object = present * (best + iou_loss)
     score = F.binary_cross_entropy_with_logits(raw.score[:, 0].float(), present, reduction="none")
     shown = true_iou.gather(1, predicted.argmax(1, keepdim=True))[:, 0]
     shown = torch.where(present > 0, shown, torch.nan)
     return (per_object + score).mean(), shown.detach()
+
+
+def _left_out(losses: Tensor, rng: np.random.Generator | None) -> Tensor:
+    """Infinity at the candidates (B, M) that are left out, 0 elsewhere."""
+    penalty = torch.zeros_like(losses)
+    count, candidates = losses.shape
+    if rng is None or candidates == 1:
+        return penalty
+    drop = torch.from_numpy(rng.random(count) < LEFT_OUT).to(losses.device)
+    which = torch.from_numpy(rng.integers(candidates, size=count)).to(losses.device)
+    penalty[drop, which[drop]] = torch.inf
+    return penalty
