@@ -16,8 +16,6 @@ SHARED = 0.15
 """An object that loses more than this share of its mask to better ones leaves them the overlap."""
 FADING = 0.97
 """Factor of confidence per frame since the nearest prompt, where objects compete."""
-SAME = 0.5
-"""Masks that overlap by more than this, as a share of both together, cover the same thing."""
 
 
 def compose_labels(
@@ -31,8 +29,6 @@ def compose_labels(
     order of their confidence (the smaller object id on a tie), whatever the order of `masks`.
     Neighbours that overlap a little meet where their mask logits are equal. A larger overlap
     goes to the more confident object as a whole: pixel by pixel it would be torn between them.
-    An object that was found where a more confident one is gets nothing: what sticks out would be
-    slivers.
 
     Parameters
     ----------
@@ -43,21 +39,16 @@ def compose_labels(
     distances
         Object id -> frames to its nearest prompt. Confidence fades with it: of two objects that
         claim the same thing, the one that was pointed at more recently has had less time to go
-        astray. An object that is pointed at on this frame comes first.
+        astray.
     """
     result = np.array(plane)
     result[np.isin(result, list(masks))] = 0
     free = result == 0
     best = np.full(plane.shape, -np.inf, np.float16)
-    placed: list[ObjectMask] = []
     far = distances or {}
     weight = {i: mask.confidence * FADING ** far.get(i, 0) for i, mask in masks.items()}
-    pointed_at = {i for i in masks if far.get(i) == 0}
-    for object_id in sorted(masks, key=lambda i: (i not in pointed_at, -weight[i], i)):
+    for object_id in sorted(masks, key=lambda i: (-weight[i], i)):
         found = masks[object_id]
-        if any(_same(found, other) for other in placed):
-            continue
-        placed.append(found)
         y0, x0, y1, x1 = found.box
         area = (slice(y0, y1), slice(x0, x1))
         mine = found.mask & free[area]
@@ -70,13 +61,3 @@ def compose_labels(
         best[area][wins] = found.logits[wins]
     return result
 
-
-def _same(a: ObjectMask, b: ObjectMask) -> bool:
-    """Whether two masks cover about the same thing."""
-    y0, x0 = max(a.box[0], b.box[0]), max(a.box[1], b.box[1])
-    y1, x1 = min(a.box[2], b.box[2]), min(a.box[3], b.box[3])
-    if y0 >= y1 or x0 >= x1:
-        return False
-    parts = [m.mask[y0 - m.box[0] : y1 - m.box[0], x0 - m.box[1] : x1 - m.box[1]] for m in (a, b)]
-    both = int((parts[0] & parts[1]).sum())
-    return both > SAME * (a.area + b.area - both)

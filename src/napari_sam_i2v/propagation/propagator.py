@@ -35,6 +35,8 @@ SMOOTHING = 0.4
 """Weight of the newest size in the size that sets a window's side."""
 GROWTH_WHEN_LOST = 1.15
 """Factor by which a window grows on each frame without its object, up to twice."""
+OBEYING = 0.3
+"""Predicted IoU that it is worth to have all points on the right side of a mask's edge."""
 GOOD_FILL = (0.1, 0.7)
 """Share of a window's side that an object should take up when a click's window is chosen."""
 
@@ -140,8 +142,6 @@ class Propagator:
         rounds = track.rounds[index]
         if self._corrects(track, index) and track.bank.conditioning(index):
             feature, answer = self._corrected(track, index)
-            if self.view_mode != "frame" and _points_out(rounds):
-                feature, answer = self._better(rounds, index, feature, answer)
         else:
             feature, answer = self._found(rounds, index)
         entry = self.engine.remember([feature], [answer], prompted=True)[0]
@@ -151,26 +151,25 @@ class Propagator:
         return answer
 
     def _corrected(self, track: Track, index: int) -> tuple[Tensor, Answer]:
-        """Feature and answer of prompts that correct what tracking would say."""
+        """Feature and answer of prompts that correct what tracking would say.
+
+        Where tracking went wrong, what is remembered may hold a click back. Unless the view is
+        "frame", which does what was published, the prompts are therefore answered without
+        memory and by themselves, too, and the best answer is taken.
+        """
         rounds = track.rounds[index]
         view = self._tracking_view(track, rounds, index)
         feature = self.engine.encode(self.source, index, [view])[0]
         recalled = self._recall(track, index, feature)
-        tracked = self.engine.track([feature], [view], [recalled])[0]
-        answer = self.engine.prompt(feature, rounds, view, recalled=recalled, previous=tracked.low)
-        return feature, answer
-
-    def _better(
-        self, rounds: Sequence[Prompt], index: int, feature: Tensor, answer: Answer
-    ) -> tuple[Tensor, Answer]:
-        """Choose between a corrected answer and that of the prompts alone.
-
-        Where tracking went wrong, what is remembered may hold a click back: a user who points at
-        an object that was lost, or at the right one of two neighbours, gets what was pointed at.
-        """
-        alone = self._found(rounds, index)
-        ranks = [(_obeyed(a, rounds), max(a.score, 0.0) and a.iou) for a in (answer, alone[1])]
-        return alone if ranks[1] > ranks[0] else (feature, answer)
+        low = self.engine.track([feature], [view], [recalled])[0].low
+        found = [
+            (feature, self.engine.prompt(feature, rounds, view, recalled=recalled, previous=low))
+        ]
+        if self.view_mode != "frame" and all(prompt.mask is None for prompt in rounds):
+            found.append((feature, self.engine.prompt(feature, rounds, view, previous=low)))
+            if _points_out(rounds):
+                found.append(self._found(rounds, index))
+        return max(found, key=lambda one: _merit(one[1], rounds))
 
     def _found(self, rounds: Sequence[Prompt], index: int) -> tuple[Tensor, Answer]:
         """Feature and answer of prompts that are all that is known of an object."""
@@ -369,9 +368,16 @@ class Propagator:
 
 
 def _points_out(rounds: Sequence[Prompt]) -> bool:
-    """Whether some point says where the object is, and no mask does."""
-    given = [p.labels for p in rounds if p.points is not None and p.labels is not None]
-    return all(p.mask is None for p in rounds) and any((labels == 1).any() for labels in given)
+    """Whether prompts say where the object is, and not only where it is not."""
+    return any(
+        prompt.box is not None or (prompt.labels is not None and bool((prompt.labels == 1).any()))
+        for prompt in rounds
+    )
+
+
+def _merit(answer: Answer, rounds: Sequence[Prompt]) -> float:
+    """How good an answer seems: predicted IoU, and whether it does what points say."""
+    return (answer.iou if answer.score > 0 else 0.0) + OBEYING * _obeyed(answer, rounds)
 
 
 def _obeyed(answer: Answer, rounds: Sequence[Prompt]) -> float:
