@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from tests.network import tiny
 from torch import Tensor
 
-from napari_sam_i2v.errors import CheckpointError
+from napari_sam_i2v.errors import CheckpointError, InputError
 from napari_sam_i2v.network import SamI2V, checkpoints
 from napari_sam_i2v.network import config as configs
 from napari_sam_i2v.network.checkpoints import load_image_weights, load_model
@@ -24,7 +24,7 @@ from napari_sam_i2v.training.beginning import (
 )
 from napari_sam_i2v.training.fit import train
 from napari_sam_i2v.training.hand_over import image_feature
-from napari_sam_i2v.training.recipe import read_recipe
+from napari_sam_i2v.training.recipe import Recipe, StagePlan, read_recipe
 
 RECIPE = """
 variant = "{variant}"
@@ -144,6 +144,12 @@ def test_a_file_of_the_image_step_is_upgraded_not_gone_on_from(tmp_path: Path) -
     model = fit._new_model(read_recipe(recipe))
     assert not is_upgraded(model)
     assert is_upgraded(load_model(run(recipe, tmp_path / "again"), device="cpu"))
+
+
+def test_image_steps_on_a_video_network_are_refused() -> None:
+    recipe = Recipe(weights="default", image=StagePlan(steps=1))
+    with pytest.raises(InputError, match="set steps = 0 under"):
+        fit._new_model(recipe)
 
 
 def test_embedded_weights_are_upgraded_ones() -> None:

@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.network.checkpoints import load_image_weights, load_model
 from napari_sam_i2v.network.device import autocast, resolve_device, resolve_precision
 from napari_sam_i2v.network.sam_i2v import SamI2V
@@ -111,6 +112,12 @@ def _new_model(recipe: Recipe) -> SamI2V:
     if recipe.weights:
         known = load_model(recipe.weights, variant=recipe.variant, device="cpu")
         model.load_state_dict(known.state_dict())
+        if recipe.image.steps and is_upgraded(model):
+            raise InputError(
+                f"{recipe.weights} is a video network already, and {recipe.image.steps} image "
+                "steps would undo that: set steps = 0 under [image], or give the weights of an "
+                "image step."
+            )
     if recipe.image_weights:
         load_image_weights(model, recipe.image_weights)
         expect_objects(model)
