@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from tests.network import tiny
 
@@ -153,6 +154,17 @@ def test_export_halves_matrices_and_keeps_vectors(tmp_path: Path) -> None:
         wanted = torch.float16 if value.ndim > 1 else torch.float32
         assert value.dtype == (wanted if floating else torch.int64), key
     checkpoints.load_model(path, device="cpu")
+
+
+def test_exported_weights_name_no_folders(tmp_path: Path) -> None:
+    data = dataclasses.replace(RECIPE.data, folders=("/home/ada/patients",))
+    recipe = dataclasses.replace(RECIPE, weights="/home/ada/first.safetensors", data=data)
+    path = tmp_path / "weights.safetensors"
+    export_weights(dict(tiny.shared().state_dict()), path, recipe)
+    with safe_open(path, framework="pt") as file:
+        noted = file.metadata()["recipe"]
+    assert "ada" not in noted
+    assert "patients" in noted and "first.safetensors" in noted
 
 
 def test_learning_rate_warms_up_and_falls() -> None:

@@ -74,7 +74,7 @@ MODELS: Mapping[str, ModelInfo] = MappingProxyType(
             licence="BSD-3-Clause",
             source="comes with napari-sam-i2v",
             file=f"{DEFAULT_VARIANT}.safetensors",
-            sha256="d147102b6d63e754c0efa8131bb65a1923470f843ce32980bc51d2dafcd1e275",
+            sha256="8374ee2bff8c604436ef07ee9941fcb528cf3e8ae69aaae704f38deb7e2f987c",
         ),
         "sam-i2v": ModelInfo(
             name="sam-i2v",

@@ -12,7 +12,7 @@ from napari_sam_i2v.propagation.engine import ObjectMask
 
 __all__ = ["compose_labels"]
 
-SHARED = 0.15
+SHARED = 0.1
 """An object that loses more than this share of its mask to better ones leaves them the overlap."""
 FADING = 0.97
 """Factor of confidence per frame since the nearest prompt, where objects compete."""

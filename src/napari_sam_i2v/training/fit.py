@@ -220,9 +220,18 @@ def export_weights(state: dict[str, torch.Tensor], path: Path, recipe: Recipe) -
         name: (value.half() if value.ndim > 1 else value).contiguous().cpu()
         for name, value in state.items()
     }
-    metadata = {"variant": recipe.variant, "recipe": json.dumps(asdict(recipe))}
+    metadata = {"variant": recipe.variant, "recipe": json.dumps(_without_folders(recipe))}
     save_file(tensors, path, metadata=metadata)
     path.chmod(0o644)  # as other files; safetensors writes them for the owner alone
+
+
+def _without_folders(recipe: Recipe) -> dict[str, Any]:
+    """Recipe as plain values; of files and folders the names alone: weights are passed on."""
+    values = asdict(recipe)
+    for name in ("weights", "image_weights"):
+        values[name] = Path(values[name]).name
+    values["data"]["folders"] = [Path(folder).name for folder in recipe.data.folders]
+    return values
 
 
 class _Log:
