@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -462,6 +462,15 @@ def test_ctrl_c_does_not_touch_the_older_result(segment: Run, here: Path, weight
     assert len(LabelStore.open("labels.zarr.partial.zarr").done) >= 2
 
 
+@pytest.fixture
+def listens_to_ctrl_c() -> Iterator[None]:
+    """Python's own handler, even where the tests run in the background and Ctrl-C is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_ctrl_c_twice_interrupts_at_once() -> None:
     with stop_on_ctrl_c() as wished:
         assert not wished()
