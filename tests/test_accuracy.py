@@ -18,8 +18,8 @@ from napari_sam_i2v.propagation.session import Session
 
 pytestmark = [pytest.mark.accuracy, pytest.mark.slow]
 
-FLOORS = {"cho01_z0": 0.70, "nuclei_crowded": 0.0, "c2c12": 0.0, "cine_z3": 0.0}
-"""Mean J that must be reached; 0 where it is only reported."""
+FLOORS = {"cho01_z0": 0.85, "nuclei_crowded": 0.35, "c2c12": 0.35, "cine_z3": 0.5}
+"""Mean J that must be reached, a little below the model card: training anew moves it."""
 
 
 def accuracy(folder: Path) -> Accuracy:
