@@ -162,7 +162,8 @@ def _stage_and_scene(recipe: _Recipe) -> tuple[Stage, Scene]:
 def _clicks(labels: np.ndarray) -> list[tuple[int, int, float, float]]:
     """One (object_id, frame, y, x) per object, at its innermost pixel."""
     import numpy as np
-    from scipy import ndimage
+
+    from napari_sam_i2v.propagation.view import interior_point
 
     clicks = []
     for ident in np.unique(labels[labels > 0]):
@@ -171,8 +172,7 @@ def _clicks(labels: np.ndarray) -> list[tuple[int, int, float, float]]:
         if len(frames) < 2:  # only a sliver at the border
             continue
         t = int(frames[0])
-        depth = ndimage.distance_transform_edt(np.pad(labels[t] == ident, 1))[1:-1, 1:-1]
-        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+        y, x = interior_point(labels[t] == ident)
         clicks.append((int(ident), t, float(y), float(x)))
     return clicks
 

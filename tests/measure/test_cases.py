@@ -10,7 +10,8 @@ import tifffile
 from PIL import Image
 
 from napari_sam_i2v.errors import InputError
-from napari_sam_i2v.measure.cases import find_cases, interior_point, load_case, load_cases
+from napari_sam_i2v.measure.cases import find_cases, load_case, load_cases
+from napari_sam_i2v.propagation.view import interior_point
 
 
 def truth() -> np.ndarray:

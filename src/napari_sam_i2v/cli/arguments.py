@@ -96,10 +96,7 @@ def _add_segment(commands: Any) -> None:
     parser.add_argument(
         "--axes", metavar="AXES", help="stored axes, e.g. TZYX, where the file does not tell"
     )
-    parser.add_argument(
-        "--view", choices=("auto", "frame", "follow"), default="auto",
-        help="look at the whole frame, or through a window that follows each object",
-    )  # fmt: skip
+    _add_view(parser)
     parser.add_argument(
         "--memory-filter", choices=("top-k", "multinomial"), default="top-k",
         help="how past frames are remembered; multinomial is random, as published",
@@ -175,10 +172,7 @@ def _add_evaluate(commands: Any) -> None:
         help=f"any of {','.join(PROTOCOL_NAMES)}, or all (default: click)",
     )  # fmt: skip
     _add_network(parser)
-    parser.add_argument(
-        "--view", choices=("auto", "frame", "follow"), default="auto",
-        help="look at the whole frame, or through a window that follows each object",
-    )  # fmt: skip
+    _add_view(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the session")
     parser.add_argument(
         "--json", type=Path, metavar="FILE.json", help="write all numbers, of every object too"
@@ -204,6 +198,13 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto",
         help="arithmetic of the network",
+    )  # fmt: skip
+
+
+def _add_view(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--view", choices=("auto", "frame", "follow"), default="auto",
+        help="look at the whole frame, or through a window that follows each object",
     )  # fmt: skip
 
 

@@ -24,15 +24,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.movies.movie import open_movie
 from napari_sam_i2v.movies.sequence import frame_files
 from napari_sam_i2v.prompt_files import read_prompts
 from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.view import interior_point
 
-__all__ = ["Case", "find_cases", "interior_point", "load_case", "load_cases"]
+__all__ = ["Case", "find_cases", "load_case", "load_cases"]
 
 SUFFIXES = (".tif", ".tiff", ".zarr")
 LAYOUT = (
@@ -163,16 +163,6 @@ def load_case(folder: Path) -> Case:
     """
     folder = folder.resolve()
     return _load_davis(folder) if _is_davis(folder) else _load_pair(folder)
-
-
-def interior_point(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """Point (y, x) of a mask (Y, X) that lies farthest from its edge.
-
-    The frame's border counts as an edge. The first of equals in reading order.
-    """
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(np.argmax(depth)), mask.shape)
-    return int(y), int(x)
 
 
 # ---- finding ----------------------------------------------------------------------------------

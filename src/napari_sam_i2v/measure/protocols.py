@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.measure.accuracy import Accuracy, ObjectAccuracy, measure_accuracy
-from napari_sam_i2v.measure.cases import Case, interior_point
+from napari_sam_i2v.measure.cases import Case
 from napari_sam_i2v.network.sam_i2v import SamI2V
 from napari_sam_i2v.propagation.engine import ObjectMask
 from napari_sam_i2v.propagation.session import FrameResult, Session
-from napari_sam_i2v.propagation.view import ViewMode, bounding_box
+from napari_sam_i2v.propagation.view import ViewMode, bounding_box, interior_point
 
 __all__ = [
     "PROTOCOLS",

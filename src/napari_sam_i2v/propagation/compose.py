@@ -60,4 +60,3 @@ def compose_labels(
         result[area][wins] = object_id
         best[area][wins] = found.logits[wins]
     return result
-

@@ -79,6 +79,10 @@ class Contrast:
         mapped = (image.astype(np.float32) - np.float32(self.low)) * scale
         return np.clip(np.nan_to_num(mapped, nan=0.0), 0, 255)
 
+    def as_bytes(self, image: NDArray[Any]) -> NDArray[np.uint8]:
+        """Map an image to bytes, gamma included."""
+        return np.rint(self.brighten(self.apply(image))).astype(np.uint8)
+
     def brighten(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Apply `gamma` to an image of 0 .. 255."""
         if self.gamma == 1:

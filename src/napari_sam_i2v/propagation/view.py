@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 __all__ = [
     "MIN_SIDE",
@@ -21,6 +22,7 @@ __all__ = [
     "bounding_box",
     "box_size",
     "click_views",
+    "interior_point",
     "place",
     "window",
 ]
@@ -79,6 +81,16 @@ def bounding_box(mask: NDArray[np.bool_]) -> Box | None:
         return None
     columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def interior_point(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Point (y, x) of a mask (Y, X) that lies farthest from its edge: where a user clicks.
+
+    The frame's border counts as an edge. The first of equals in reading order.
+    """
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), mask.shape)
+    return int(y), int(x)
 
 
 def box_size(box: Sequence[float]) -> float:

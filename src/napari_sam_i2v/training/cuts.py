@@ -97,7 +97,9 @@ class OwnMovies:
         if np.unique(cut[cut > 0], return_counts=True)[1].max(initial=0) < MIN_PIXELS:
             return None
         frames, contrast = self._open(which)
-        planes = [_bytes(frames[t][view.slices], contrast) for t in steps]
+        planes = [frames[t][view.slices] for t in steps]
+        if contrast is not None:
+            planes = [contrast.as_bytes(plane) for plane in planes]
         return Movie8(np.stack([_reduced(plane, self.size) for plane in planes]), _compact(cut))
 
     def _steps(self, movie: OwnMovie, rng: np.random.Generator) -> tuple[int, ...]:
@@ -139,12 +141,6 @@ def _clear_labels(movie: OwnMovie, steps: Sequence[int]) -> NDArray[Any]:
     if doubtful:
         labels = np.where(np.isin(labels, list(doubtful)), 0, labels)
     return labels
-
-
-def _bytes(plane: NDArray[Any], contrast: Contrast | None) -> NDArray[np.uint8]:
-    if contrast is None:
-        return plane
-    return np.rint(contrast.brighten(contrast.apply(plane))).astype(np.uint8)
 
 
 def _reduced(plane: NDArray[Any], size: int, *, labels: bool = False) -> NDArray[Any]:

@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_sam_i2v.network.sam_i2v import Decoded, SamI2V
+from napari_sam_i2v.propagation.view import interior_point
 from napari_sam_i2v.training.beginning import OFFSET
 from napari_sam_i2v.training.forward import LOGIT_CLAMP, Outcome, answer_prompts, correct
 from napari_sam_i2v.training.losses import frame_loss
 from napari_sam_i2v.training.samples import Batch
-from napari_sam_i2v.training.simulate import interior_point
 
 __all__ = ["answer_handed", "hand_over_step", "held_after", "image_feature", "recrop"]
 

@@ -41,8 +41,7 @@ class Movie8:
         contrast = estimate_contrast(movie)
         if contrast is None:
             return cls(movie, labels)
-        planes = [np.rint(contrast.brighten(contrast.apply(plane))) for plane in movie]
-        return cls(np.stack(planes).astype(np.uint8), labels)
+        return cls(np.stack([contrast.as_bytes(plane) for plane in movie]), labels)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
+from napari_sam_i2v.propagation.view import interior_point
 
-__all__ = ["PromptKind", "box_prompt", "correction_click", "first_click", "interior_point"]
+__all__ = ["PromptKind", "box_prompt", "correction_click", "first_click"]
 
 PromptKind = Literal["click", "box", "mask"]
 
@@ -70,13 +70,6 @@ def box_prompt(targets: Tensor, size: int, rng: np.random.Generator) -> tuple[Te
     points = torch.tensor(np.array(corners) * scale, dtype=torch.float32, device=targets.device)
     labels = torch.tensor([BOX_CORNERS] * len(corners), device=targets.device)
     return points.clamp(0, size), labels
-
-
-def interior_point(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """Row and column of the pixel of a mask (Y, X) that is farthest from its edge."""
-    inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(inside.argmax(), mask.shape)
-    return int(row), int(column)
 
 
 def _any_point(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[int, int]:
