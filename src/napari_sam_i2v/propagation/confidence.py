@@ -80,6 +80,22 @@ class ConfidenceTable:
         """Drop an object."""
         self._tables.pop(object_id, None)
 
+    def take(self, object_id: int) -> NDArray[np.float32] | None:
+        """Return a copy of an object's table (T, 3) of score, predicted IoU and area."""
+        table = self._tables.get(object_id)
+        return None if table is None else table.copy()
+
+    def put(self, object_id: int, table: NDArray[np.float32] | None) -> None:
+        """Set an object's table, as `take` gave it."""
+        self.forget(object_id)
+        if table is not None:
+            self._tables[object_id] = table.copy()
+
+    def area(self, object_id: int) -> NDArray[np.float32]:
+        """Area (T,) of an object in pixels, before overlaps are settled; NaN without an answer."""
+        table = self._tables.get(object_id)
+        return np.full(self.n_frames, np.nan, np.float32) if table is None else table[:, 2].copy()
+
     def of(self, object_id: int) -> NDArray[np.float32]:
         """Confidence (T,) of an object; NaN on frames without an answer."""
         table = self._tables.get(object_id)

@@ -35,6 +35,8 @@ FILLED = 0.1
 """Logit of a filled hole."""
 LOGIT_CLAMP = 32.0
 """Range of the previous answer when it is fed back as a prompt."""
+CERTAIN = 1000.0
+"""Logit of a pixel that a user painted."""
 TOKENS_AT_ONCE = 2**17
 """Memory tokens attended to in one batch: bounds temporaries to some hundred MB."""
 PIXELS_AT_ONCE = 2**20
@@ -81,7 +83,8 @@ class Answer:
     """The network's answer for one object on one frame, as seen through a view.
 
     `low` (1, m, m) logits after hole filling, `stored` (1, m, m) as the network gave them,
-    `pointer` (C,), `score` a logit and `iou` 0 .. 1.
+    `pointer` (C,), `score` a logit and `iou` 0 .. 1. `exact` (Y, X) is the frame's mask where one
+    was given: what a user painted stays as it was painted, whatever the network's resolution.
     """
 
     view: View
@@ -90,6 +93,7 @@ class Answer:
     pointer: Tensor
     score: float
     iou: float
+    exact: NDArray[np.bool_] | None = None
 
     def paste(self) -> ObjectMask:
         """Mask in movie pixels."""
@@ -104,6 +108,8 @@ class Answer:
                             empty.astype(np.float16))  # fmt: skip
         if self.score <= 0:
             return absent
+        if self.exact is not None:
+            return _given(self.exact) or absent
         view = self.view
         size = (view.height, view.width)
         logits = F.interpolate(self.low[None], size=size, mode="bilinear")[0, 0].cpu().numpy()
@@ -317,6 +323,16 @@ class Engine:
             labels += prompt.labels.tolist()
         xy = view.to_network(np.concatenate(parts), self.config.image_size)
         return torch.from_numpy(xy)[None], torch.tensor([labels])
+
+
+def _given(mask: NDArray[np.bool_]) -> ObjectMask | None:
+    """A mask (Y, X) that is certain; None if it is empty."""
+    box = bounding_box(mask)
+    if box is None:
+        return None
+    y0, x0, y1, x1 = box
+    crop = mask[y0:y1, x0:x1].copy()
+    return ObjectMask(box, crop, 1.0, 1.0, np.where(crop, CERTAIN, -CERTAIN).astype(np.float16))
 
 
 def _as_prompt(logits: Tensor | None) -> Tensor | None:

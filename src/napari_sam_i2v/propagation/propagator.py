@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
@@ -30,6 +30,9 @@ __all__ = ["MaskAt", "Propagator", "Track"]
 
 MaskAt = Callable[[int], np.ndarray]
 """Index in a pass's direction of time -> an object's mask (Y, X)."""
+
+Held = Callable[[int, int], np.ndarray | None]
+"""Object id, index -> the mask (Y, X) that must stay, or None."""
 
 SMOOTHING = 0.4
 """Weight of the newest size in the size that sets a window's side."""
@@ -95,7 +98,12 @@ class Propagator:
         self.seed = seed
 
     def run(
-        self, tracks: Sequence[Track], starts: Mapping[int, int], stop: int
+        self,
+        tracks: Sequence[Track],
+        starts: Mapping[int, int],
+        stops: Mapping[int, int],
+        *,
+        held: Held | None = None,
     ) -> Iterator[tuple[int, dict[int, Answer]]]:
         """Propagate.
 
@@ -103,10 +111,10 @@ class Propagator:
         ----------
         tracks
             Objects of this pass, each brought to its start by `go_to`.
-        starts
-            Object id -> first index to give an answer for.
-        stop
-            Index after the last.
+        starts, stops
+            Object id -> first index to give an answer for, and the one after the last.
+        held
+            Masks that are given: such a frame is not answered, but remembered.
 
         Yields
         ------
@@ -114,10 +122,21 @@ class Propagator:
             An index, and the answers of the objects that have started by then.
         """
         first = min(starts[track.object_id] for track in tracks)
-        for index in range(first, stop):
+        for index in range(first, max(stops[track.object_id] for track in tracks)):
             self.source.read_ahead(index + 1)
-            active = [track for track in tracks if starts[track.object_id] <= index]
-            yield index, self.step(active, index)
+            active = [t for t in tracks if starts[t.object_id] <= index < stops[t.object_id]]
+            free = [track for track in active if not self._held(track, index, held)]
+            yield index, self.step(free, index)
+
+    def _held(self, track: Track, index: int, held: Held | None) -> bool:
+        """Remember a frame on which the object's mask is given; whether it is."""
+        mask = None if held is None else held(track.object_id, index)
+        if mask is None:
+            return False
+        if index not in track.rounds:
+            self._rebuild(track, index, mask)
+        self._look_at(track, index, mask)
+        return True
 
     def prepare(self, track: Track) -> None:
         """Answer an object's prompts that need no memory, so that every frame can use them."""
@@ -144,6 +163,7 @@ class Propagator:
             feature, answer = self._corrected(track, index)
         else:
             feature, answer = self._found(rounds, index)
+        answer = replace(answer, exact=rounds[-1].mask)
         entry = self.engine.remember([feature], [answer], prompted=True)[0]
         track.bank.remember(index, entry, prompted=True)
         track.answers[index] = answer
@@ -211,9 +231,15 @@ class Propagator:
             return
         if index - 1 in track.answers:
             self._follow(track, track.answers[index - 1], index - 1, anew=True)
-        elif index > 0 and (box := bounding_box(mask_at(index - 1))) is not None:
+        elif index > 0:
+            self._look_at(track, index - 1, mask_at(index - 1))
+
+    def _look_at(self, track: Track, index: int, mask: np.ndarray) -> None:
+        """Place an object's window on what is known to be its mask (Y, X)."""
+        box = bounding_box(mask)
+        if box is not None:
             track.view, track.size, track.lost = self._placed(box), box_size(box), 0
-            track.at = index - 1
+            track.at = index
 
     def _missing(self, track: Track, index: int) -> list[int]:
         """Frames before `index` whose memory ought to be there and is not, ascending."""

@@ -13,29 +13,34 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_sam_i2v.errors import InputError, MovieError, PromptError
+from napari_sam_i2v.errors import InputError, PromptError
 from napari_sam_i2v.network.checkpoints import load_model
 from napari_sam_i2v.network.device import resolve_device, resolve_precision
 from napari_sam_i2v.network.memory_filter import FilterStrategy
 from napari_sam_i2v.network.sam_i2v import SamI2V
+from napari_sam_i2v.propagation.checks import (
+    as_box,
+    check_choice,
+    check_room,
+    checked_contrast,
+    checked_labels,
+    checked_movie,
+)
 from napari_sam_i2v.propagation.compose import compose_labels
 from napari_sam_i2v.propagation.confidence import ConfidenceTable
+from napari_sam_i2v.propagation.edits import ObjectState
 from napari_sam_i2v.propagation.engine import Answer, Engine, ObjectMask
-from napari_sam_i2v.propagation.frames import (
-    Contrast,
-    FrameSource,
-    MovieLike,
-    OneChannel,
-    estimate_contrast,
-)
+from napari_sam_i2v.propagation.frames import FrameSource, MovieLike, estimate_contrast
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
+from napari_sam_i2v.propagation.progress import Locks, Progress
 from napari_sam_i2v.propagation.prompts import Prompt, PromptBook
-from napari_sam_i2v.propagation.propagator import Propagator, Track
+from napari_sam_i2v.propagation.propagator import Held, Propagator, Track
 from napari_sam_i2v.propagation.view import ViewMode
 
-__all__ = ["Direction", "FrameResult", "Session"]
+__all__ = ["Direction", "FrameResult", "Session", "Until"]
 
 Direction = Literal["forward", "backward", "both"]
+Until = Literal["end", "prompted"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +67,8 @@ class _Side:
     """One direction of time: its frames, its tracks, and from where objects must be tracked."""
 
     propagator: Propagator
+    progress: Progress
     tracks: dict[int, Track] = field(default_factory=dict)
-    pending: dict[int, int] = field(default_factory=dict)
-    tracked: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
-
-    def done_to(self, object_id: int, index: int, n_frames: int) -> None:
-        """Note that an object is up to date as far as `index`."""
-        self.pending[object_id] = index + 1
-        if index + 1 == n_frames:
-            del self.pending[object_id]
 
 
 class Session:
@@ -106,6 +104,13 @@ class Session:
     ----------
     confidence
         How sure every answer so far is; see `ConfidenceTable`.
+    locks
+        What must not change; see `Locks`.
+    lives
+        Object id -> the frames between which it exists, where that is known: a mother ends and
+        her daughters begin at a division.
+    lineage
+        Daughter's object id -> (mother's, first frame after the division).
 
     Raises
     ------
@@ -127,23 +132,26 @@ class Session:
         labels: Any = None,
         memory_filter: FilterStrategy = "top-k",
     ) -> None:
-        self.movie = _checked_movie(movie, channel)
+        self.movie = checked_movie(movie, channel)
         self.n_frames, *shape = (int(n) for n in self.movie.shape[:3])
         self.shape = (self.n_frames, *shape)
-        _check_choice("view", view, ("auto", "frame", "follow"))
-        _check_choice("memory_filter", memory_filter, ("top-k", "multinomial"))
-        self.labels = _checked_labels(labels, self.shape)
+        check_choice("view", view, ("auto", "frame", "follow"))
+        check_choice("memory_filter", memory_filter, ("top-k", "multinomial"))
+        self.labels = checked_labels(labels, self.shape)
         place = resolve_device(device)
         arithmetic = resolve_precision(precision, place)
         network = load_model(model, device=place) if isinstance(model, str) else model.to(place)
         self.model = network.eval()
         self.engine = Engine(self.model, arithmetic)
-        self.contrast = _checked_contrast(contrast) or estimate_contrast(self.movie)
+        self.contrast = checked_contrast(contrast) or estimate_contrast(self.movie)
         self.view: ViewMode = view
         self.memory_filter: FilterStrategy = memory_filter
         self.seed = seed
         self.prompts = PromptBook()
         self.confidence = ConfidenceTable(self.n_frames)
+        self.locks = Locks()
+        self.lives: dict[int, range] = {}
+        self.lineage: dict[int, tuple[int, int]] = {}
         self._sides = {reverse: self._side(reverse) for reverse in (False, True)}
 
     # ---- prompting ------------------------------------------------------------------------
@@ -193,13 +201,13 @@ class Session:
                 frame,
                 points=np.atleast_2d(np.asarray(points, np.float64)),
                 labels=None if labels is None else np.atleast_1d(np.asarray(labels)),
-                box=None if box is None else _as_box(box),
+                box=None if box is None else as_box(box),
             )
         )
 
     def add_box(self, object_id: int, frame: int, *, box: Sequence[float]) -> FrameResult:
         """Prompt with a box (y0, x0, y1, x1) in data pixels; see `add_points`."""
-        return self._preview(Prompt(object_id, frame, box=_as_box(box)))
+        return self._preview(Prompt(object_id, frame, box=as_box(box)))
 
     def add_mask(self, object_id: int, frame: int, *, mask: ArrayLike) -> FrameResult:
         """Prompt with a mask (Y, X), taken as it is; see `add_points`.
@@ -213,7 +221,7 @@ class Session:
         ready = list(prompts)
         for prompt in ready:
             prompt.check_inside(self.shape)
-            _check_room(self.labels, prompt.object_id)
+            check_room(self.labels, prompt.object_id)
         for prompt in ready:
             self._add(prompt)
 
@@ -229,11 +237,32 @@ class Session:
 
     def clear_prompts(self, object_id: int, frame: int) -> None:
         """Forget an object's prompts on a frame; later frames are then tracked anew."""
+        self.set_prompts(object_id, frame, ())
+
+    def set_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> None:
+        """Replace an object's prompts on a frame by these rounds, not answered yet.
+
+        Raises
+        ------
+        PromptError
+            If one does not fit the movie, or belongs elsewhere.
+        """
+        for prompt in prompts:
+            if (prompt.object_id, prompt.frame) != (object_id, frame):
+                raise PromptError(
+                    f"Prompts of object {object_id} on frame {frame} are required, got one of "
+                    f"object {prompt.object_id} on frame {prompt.frame}."
+                )
+            prompt.check_inside(self.shape)
+        check_room(self.labels, object_id)
+        correction = self._corrects(object_id, frame)
         self.prompts.clear(object_id, frame)
+        for prompt in prompts:
+            self.prompts.add(replace(prompt, correction=correction))
         if object_id not in self.prompts.object_ids:
             self._forget(object_id)
-            return
-        self._changed(object_id, frame)
+        else:
+            self._changed(object_id, frame)
 
     def remove_object(self, object_id: int) -> None:
         """Forget an object and erase it from all labels.
@@ -248,6 +277,7 @@ class Session:
             raise PromptError(f"There is no object {object_id} to remove; objects are: {known}.")
         self.prompts.remove(object_id)
         self._forget(object_id)
+        self._forget_kin(object_id)
         for frame in range(self.n_frames):
             plane = np.asarray(self.labels[frame])
             if (plane == object_id).any():
@@ -262,6 +292,7 @@ class Session:
         objects: Iterable[int] | None = None,
         frames: range | None = None,
         again: bool = False,
+        until: Until = "end",
     ) -> Iterator[FrameResult]:
         """Track objects through the movie, frame by frame.
 
@@ -279,6 +310,11 @@ class Session:
         again
             From each object's first prompt on, whatever is up to date already. Frames before a
             correction can then use it, too.
+        until
+            "end", or "prompted": each object stops before its next prompted or locked frame, and
+            what comes after stays as it is.
+
+        Locked objects are left out, locked frames stay as they are.
 
         Yields
         ------
@@ -290,7 +326,8 @@ class Session:
         PromptError
             If there is nothing to track, or an unknown object is named.
         """
-        _check_choice("direction", direction, ("forward", "backward", "both"))
+        check_choice("direction", direction, ("forward", "backward", "both"))
+        check_choice("until", until, ("end", "prompted"))
         chosen = self._chosen(objects)
         limits = self._limits(frames)
         sides = [
@@ -303,33 +340,80 @@ class Session:
             every = [self._starts(side, chosen, rest, pending=False) for side, rest in sides]
             starts = [{**a, **b} for a, b in zip(every, starts, strict=True)]
         for (side, _), begin in zip(sides, starts, strict=True):
-            yield from self._pass(side, begin, limits)
+            yield from self._pass(side, begin, limits, until)
 
-    def _pass(self, side: _Side, starts: dict[int, int], limits: range) -> Iterator[FrameResult]:
+    def _pass(
+        self, side: _Side, starts: dict[int, int], limits: range, until: Until
+    ) -> Iterator[FrameResult]:
         """One direction of time, from each object's start on."""
-        source = side.propagator.source
-        stop = source.to_movie(limits[0] if source.reverse else limits[-1]) + 1
-        low = source.to_movie(limits[-1] if source.reverse else limits[0])
-        starts = {o: max(s, low) for o, s in starts.items() if max(s, low) < stop}
-        if not starts:
+        source, progress = side.propagator.source, side.progress
+        spans = self._spans(side, starts, limits)
+        if not spans:
             return
-        tracks = [self._track(side, object_id) for object_id in starts]
+        # Frames that a range leaves out stay to be done.
+        whole = {o for o, (start, _) in spans.items() if progress.pending.get(o, start) >= start}
+        ends = {o: stop for o, (_, stop) in spans.items()}
+        if until == "prompted":
+            ends = {o: self._next_fixed(side, o, *span) for o, span in spans.items()}
+        # What comes after is not to be tracked now, or ever.
+        final = {o for o in ends if ends[o] < spans[o][1] or ends[o] == self._life(side, o)[1]}
+        begins = {o: start for o, (start, _) in spans.items()}
+        tracks = [self._track(side, object_id) for object_id in spans]
         for track in tracks:
             masks = self._masks(side, track.object_id)
-            side.propagator.go_to(track, starts[track.object_id], masks)
-            side.tracked.setdefault(track.object_id, np.zeros(self.n_frames, bool))
-        # Frames that a range leaves out stay to be done.
-        complete = {o for o, start in starts.items() if side.pending.get(o, start) >= start}
+            side.propagator.go_to(track, begins[track.object_id], masks)
+        held = self._held(side)
         try:
-            for index, answers in side.propagator.run(tracks, starts, stop):
+            for index, answers in side.propagator.run(tracks, begins, ends, held=held):
                 result = self._write(source.to_movie(index), answers)
                 for object_id in answers:
-                    side.tracked[object_id][result.frame] = True
-                    if object_id in complete:
-                        side.done_to(object_id, index, self.n_frames)
+                    progress.answered(object_id, result.frame)
+                for object_id in whole & {o for o in spans if begins[o] <= index < ends[o]}:
+                    progress.done_to(object_id, index)
+                    if object_id in final and index + 1 == ends[object_id]:
+                        progress.complete(object_id)
                 yield result
         finally:
             source.close()
+
+    def _spans(
+        self, side: _Side, starts: dict[int, int], limits: range
+    ) -> dict[int, tuple[int, int]]:
+        """Object id -> first index and the one after the last, within limits and lifetimes."""
+        to_index = side.propagator.source.to_movie
+        low, high = sorted((to_index(limits[0]), to_index(limits[-1])))
+        spans = {}
+        for object_id, start in starts.items():
+            born, dead = self._life(side, object_id)
+            first, stop = max(start, low, born), min(high + 1, dead)
+            if first < stop:
+                spans[object_id] = (first, stop)
+        return spans
+
+    def _life(self, side: _Side, object_id: int) -> tuple[int, int]:
+        """First index of an object's life and the one after its last."""
+        life = self.lives.get(object_id, range(self.n_frames))
+        low, high = sorted(map(side.propagator.source.to_movie, (life[0], life[-1])))
+        return low, high + 1
+
+    def _next_fixed(self, side: _Side, object_id: int, start: int, stop: int) -> int:
+        """First index after `start` that is prompted or locked, `stop` if none before it is."""
+        to_index = side.propagator.source.to_movie
+        fixed = {*self.prompts.frames(object_id), *self.locks.frames}
+        return min((i for i in map(to_index, fixed) if start < i < stop), default=stop)
+
+    def _held(self, side: _Side) -> Held | None:
+        """Masks that locks keep as they are; None without a lock."""
+        if not self.locks.frames:
+            return None
+        to_movie = side.propagator.source.to_movie
+
+        def held(object_id: int, index: int) -> NDArray[np.bool_] | None:
+            if not self.locks.holds(object_id, to_movie(index)):
+                return None
+            return np.asarray(self.labels[to_movie(index)]) == object_id
+
+        return held
 
     def _starts(
         self, side: _Side, objects: Sequence[int], before_first: bool, *, pending: bool
@@ -345,7 +429,7 @@ class Session:
             prompted = [to_index(frame) for frame in self.prompts.frames(object_id)]
             start = max(prompted) + 1 if before_first else min(prompted)
             if pending:
-                start = max(start, side.pending.get(object_id, self.n_frames))
+                start = max(start, side.progress.pending.get(object_id, self.n_frames))
             if start < self.n_frames:
                 starts[object_id] = start
         return starts
@@ -355,7 +439,10 @@ class Session:
         if not known:
             raise PromptError("Nothing to track: add points, a box or a mask for an object first.")
         if objects is None:
-            return list(known)
+            free = [o for o in known if o not in self.locks.objects]
+            if not free:
+                raise PromptError("All objects are locked: unlock those that are to be tracked.")
+            return free
         chosen = list(objects)
         unknown = [o for o in chosen if o not in known]
         if unknown:
@@ -363,6 +450,9 @@ class Session:
                 f"No prompts for object {', '.join(map(str, unknown))}; "
                 f"objects are: {', '.join(map(str, known))}."
             )
+        if locked := self.locks.objects.intersection(chosen):
+            named = ", ".join(map(str, sorted(locked)))
+            raise PromptError(f"Object {named} is locked: unlock it first.")
         return chosen
 
     def _limits(self, frames: range | None) -> range:
@@ -376,6 +466,53 @@ class Session:
 
     # ---- state ----------------------------------------------------------------------------
 
+    def pending(self, direction: Direction = "forward") -> tuple[int, ...]:
+        """Objects with frames to be tracked in a direction of time, ascending."""
+        check_choice("direction", direction, ("forward", "backward", "both"))
+        sides = [(False, "backward"), (True, "forward")]
+        found: set[int] = set()
+        for reverse, other in sides:
+            if direction != other:
+                side = self._sides[reverse]
+                before = direction == "both" and reverse
+                starts = self._starts(side, self.object_ids, before, pending=True)
+                found |= self._spans(side, starts, range(self.n_frames)).keys()
+        return tuple(sorted(found - self.locks.objects))
+
+    def take(self, object_id: int) -> ObjectState:
+        """Return all that is known of an object but its pixels."""
+        return ObjectState(
+            prompts=tuple(p for p in self.prompts if p.object_id == object_id),
+            forward=self._sides[False].progress.take(object_id),
+            backward=self._sides[True].progress.take(object_id),
+            confidence=self.confidence.take(object_id),
+            life=self.lives.get(object_id),
+            origin=self.lineage.get(object_id),
+            locked=object_id in self.locks.objects,
+        )
+
+    def put(self, object_id: int, state: ObjectState | None) -> None:
+        """Set what is known of an object, as `take` gave it; None forgets it.
+
+        Its pixels are not touched; what it remembers is rebuilt from labels when it is needed.
+        """
+        self.prompts.remove(object_id)
+        self._forget(object_id)
+        self._forget_kin(object_id)
+        if state is None:
+            return
+        for prompt in state.prompts:
+            self.prompts.add(prompt)
+        self._sides[False].progress.put(object_id, state.forward)
+        self._sides[True].progress.put(object_id, state.backward)
+        self.confidence.put(object_id, state.confidence)
+        if state.life is not None:
+            self.lives[object_id] = state.life
+        if state.origin is not None:
+            self.lineage[object_id] = state.origin
+        if state.locked:
+            self.locks.objects.add(object_id)
+
     def _side(self, reverse: bool) -> _Side:
         source = FrameSource(
             self.movie, self.contrast, self.model.config.image_size,
@@ -384,7 +521,8 @@ class Session:
         return _Side(
             Propagator(
                 self.engine, source, view=self.view, strategy=self.memory_filter, seed=self.seed
-            )
+            ),
+            Progress(self.n_frames),
         )
 
     def _track(self, side: _Side, object_id: int) -> Track:
@@ -407,21 +545,23 @@ class Session:
 
     def _add(self, prompt: Prompt) -> None:
         object_id, frame = prompt.object_id, prompt.frame
-        _check_room(self.labels, object_id)
-        prompted = frame in self.prompts.frames(object_id)
-        if not prompted and any(
-            object_id in side.tracked and side.tracked[object_id][frame]
-            for side in self._sides.values()
-        ):
+        check_room(self.labels, object_id)
+        if frame not in self.prompts.frames(object_id) and self._corrects(object_id, frame):
             prompt = replace(prompt, correction=True)
         self.prompts.add(prompt)
         self._changed(object_id, frame)
+
+    def _corrects(self, object_id: int, frame: int) -> bool:
+        """Whether prompts on a frame correct what was tracked there."""
+        if frame in self.prompts.frames(object_id):
+            return self.prompts.rounds(object_id, frame)[0].correction
+        return any(side.progress.was_tracked(object_id, frame) for side in self._sides.values())
 
     def _changed(self, object_id: int, frame: int) -> None:
         """Mark what must be tracked again because prompts on a frame changed."""
         for side in self._sides.values():
             index = side.propagator.source.to_movie(frame)
-            side.pending[object_id] = min(side.pending.get(object_id, index), index)
+            side.progress.changed(object_id, index)
             track = side.tracks.get(object_id)
             if track is not None:
                 track.forget_prompt(index)
@@ -429,9 +569,13 @@ class Session:
     def _forget(self, object_id: int) -> None:
         for side in self._sides.values():
             side.tracks.pop(object_id, None)
-            side.pending.pop(object_id, None)
-            side.tracked.pop(object_id, None)
+            side.progress.forget(object_id)
         self.confidence.forget(object_id)
+
+    def _forget_kin(self, object_id: int) -> None:
+        self.locks.objects.discard(object_id)
+        self.lives.pop(object_id, None)
+        self.lineage.pop(object_id, None)
 
     def _masks(self, side: _Side, object_id: int) -> Callable[[int], NDArray[np.bool_]]:
         """An object's mask by frame, in one direction of time, as the labels have it."""
@@ -448,60 +592,3 @@ class Session:
         self.labels[frame] = plane
         self.confidence.note(frame, masks)
         return FrameResult(frame, masks, plane)
-
-
-def _as_box(box: Sequence[float]) -> tuple[float, float, float, float]:
-    if len(box) != 4:
-        raise PromptError(f"A box is (y0, x0, y1, x1), got {tuple(box)!r}.")
-    y0, x0, y1, x1 = (float(v) for v in box)
-    return y0, x0, y1, x1
-
-
-def _checked_movie(movie: MovieLike, channel: int | None) -> MovieLike:
-    shape = getattr(movie, "shape", None)
-    if shape is None:
-        movie = np.asarray(movie)
-        shape = movie.shape
-    rgb = len(shape) == 4 and shape[-1] in (3, 4)
-    if not (len(shape) == 3 or rgb) or 0 in shape:
-        raise MovieError(
-            "A movie needs the axes (T, Y, X), or (T, Y, X, 3) for RGB, none of them empty; got "
-            f"the shape {tuple(shape)}. Choose one channel or one z first."
-        )
-    if channel is None:
-        return OneChannel(movie, slice(0, 3)) if rgb and shape[-1] == 4 else movie
-    if not rgb or not 0 <= channel < shape[-1]:
-        raise MovieError(f"There is no channel {channel} in a movie of shape {tuple(shape)}.")
-    return OneChannel(movie, channel)
-
-
-def _checked_labels(labels: Any, shape: tuple[int, ...]) -> Any:
-    if labels is None:
-        return np.zeros(shape, np.uint16)
-    if tuple(labels.shape) != tuple(shape):
-        raise InputError(
-            f"Labels of the movie's shape {tuple(shape)} are required, got {tuple(labels.shape)}."
-        )
-    return labels
-
-
-def _check_room(labels: Any, object_id: int) -> None:
-    kind = np.dtype(labels.dtype)
-    if kind.kind not in "ui" or object_id > np.iinfo(kind).max:
-        raise InputError(
-            f"Labels of type {kind} cannot hold object {object_id}: give uint16 labels."
-        )
-
-
-def _checked_contrast(given: Sequence[float] | None) -> Contrast | None:
-    if given is None:
-        return None
-    low, high, gamma = (*(float(v) for v in given), 1.0)[:3]
-    if not (np.isfinite([low, high, gamma]).all() and low < high and gamma > 0):
-        raise InputError(f"Contrast limits (low, high) with low < high are required: {given!r}.")
-    return Contrast(low, high, gamma)
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")

@@ -1,0 +1,247 @@
+"""Changes of who is who: swap and merge objects, mark divisions; what an object is, to undo them.
+
+All of them write labels and prompts alike, so that they stick: where identities change, the
+masks become prompts, and a later pass goes through them instead of repeating the mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam_i2v.errors import PromptError
+from napari_sam_i2v.propagation.progress import Done
+from napari_sam_i2v.propagation.prompts import Prompt
+
+if TYPE_CHECKING:
+    from napari_sam_i2v.propagation.session import Session
+
+__all__ = ["ObjectState", "divide", "merge", "swap"]
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectState:
+    """All that a session knows of an object but its pixels.
+
+    Attributes
+    ----------
+    prompts
+        Its rounds, in order.
+    forward, backward
+        Progress in both directions of time.
+    confidence
+        Its table, see `ConfidenceTable.take`.
+    life, origin
+        Its entries in `Session.lives` and `Session.lineage`.
+    locked
+        Whether it is.
+    """
+
+    prompts: tuple[Prompt, ...]
+    forward: Done
+    backward: Done
+    confidence: NDArray[np.float32] | None
+    life: range | None
+    origin: tuple[int, int] | None
+    locked: bool
+
+
+def swap(session: Session, a: int, b: int, *, frame: int) -> Iterator[int]:
+    """Swap two objects from a frame on; yields the frames written.
+
+    Raises
+    ------
+    PromptError
+        If one of them is unknown or locked, or they are one.
+    """
+    check_changeable(session, (a, b), frames=range(frame, session.n_frames))
+    if a == b:
+        raise PromptError(f"Two objects are needed to be swapped, got {a} twice.")
+    states = {i: session.take(i) for i in (a, b)}
+    other = {a: b, b: a}
+    yield from rewrite(session, range(frame, session.n_frames), other)
+    for i in (a, b):
+        mine, theirs = states[i], states[other[i]]
+        prompts = [p for p in mine.prompts if p.frame < frame]
+        prompts += [replace(p, object_id=i) for p in theirs.prompts if p.frame >= frame]
+        session.put(
+            i,
+            replace(
+                mine,
+                prompts=_fixed(session, i, prompts, frame),
+                forward=_spliced(mine.forward, theirs.forward, frame, frame),
+                backward=_spliced_back(mine.backward, theirs.backward, frame, session.n_frames),
+                confidence=_rows(mine.confidence, theirs.confidence, frame),
+            ),
+        )
+
+
+def merge(session: Session, object_id: int, *, into: int) -> Iterator[int]:
+    """Make one object part of another; yields the frames written.
+
+    Raises
+    ------
+    PromptError
+        If one of them is unknown or locked, or they are one.
+    """
+    check_changeable(session, (object_id, into), frames=range(session.n_frames))
+    if object_id == into:
+        raise PromptError(f"Two objects are needed to be merged, got {into} twice.")
+    gone, kept = session.take(object_id), session.take(into)
+    yield from rewrite(session, range(session.n_frames), {object_id: into})
+    prompts = [*kept.prompts, *(replace(p, object_id=into) for p in gone.prompts)]
+    for frame in sorted({p.frame for p in prompts}):
+        prompts = list(_fixed(session, into, prompts, frame))
+    merged = replace(
+        kept,
+        prompts=tuple(prompts),
+        forward=_either(kept.forward, gone.forward),
+        backward=_either(kept.backward, gone.backward),
+        confidence=_filled(kept.confidence, gone.confidence),
+    )
+    session.put(object_id, None)
+    session.put(into, merged)
+
+
+def divide(session: Session, mother: int, *, frame: int, daughters: Iterable[int]) -> Iterator[int]:
+    """Mark a division: the mother ends before `frame`, her daughters begin on it.
+
+    What was found of the mother from there on goes to the first daughter, who was mistaken for
+    her; the others are to be prompted. Yields the frames written.
+
+    Raises
+    ------
+    PromptError
+        If the mother is unknown, locked or begins there, or a daughter exists already.
+    """
+    ids = list(daughters)
+    check_changeable(session, (mother,), frames=range(frame, session.n_frames))
+    if taken := [i for i in ids if i in session.object_ids or i == mother]:
+        raise PromptError(f"Daughters need new object ids; {taken[0]} exists already.")
+    if not ids or not 0 < frame < session.n_frames:
+        raise PromptError(
+            f"A division needs daughters and a frame from 1 to {session.n_frames - 1}, "
+            f"got {len(ids)} daughters on frame {frame}."
+        )
+    old = session.take(mother)
+    if not any(p.frame < frame for p in old.prompts):
+        raise PromptError(
+            f"Object {mother} has no prompt before frame {frame}: prompt it where it is one "
+            "object still."
+        )
+    heir = ids[0]
+    yield from rewrite(session, range(frame, session.n_frames), {mother: heir})
+    late = [replace(p, object_id=heir) for p in old.prompts if p.frame >= frame]
+    prompts = _fixed(session, heir, late, frame)
+    life = old.life or range(session.n_frames)
+    session.put(
+        mother,
+        replace(
+            old,
+            prompts=tuple(p for p in old.prompts if p.frame < frame),
+            confidence=_rows(old.confidence, None, frame),
+            life=range(life[0], frame),
+        ),
+    )
+    for daughter in ids:
+        session.lives[daughter] = range(frame, life[-1] + 1)
+        session.lineage[daughter] = (mother, frame)
+    if prompts:
+        heritage = replace(
+            old, prompts=prompts, origin=(mother, frame), life=range(frame, life[-1] + 1),
+            confidence=_rows(None, old.confidence, frame),
+        )  # fmt: skip
+        session.put(heir, heritage)
+
+
+def check_changeable(session: Session, objects: Iterable[int], *, frames: range) -> None:
+    """Check that objects exist and neither they nor the frames are locked."""
+    for object_id in objects:
+        if object_id not in session.object_ids:
+            known = ", ".join(map(str, session.object_ids)) or "none"
+            raise PromptError(f"There is no object {object_id}; objects are: {known}.")
+        if object_id in session.locks.objects:
+            raise PromptError(f"Object {object_id} is locked: unlock it first.")
+    if locked := sorted(session.locks.frames.intersection(frames)):
+        raise PromptError(f"Frame {locked[0]} is locked: unlock it first.")
+
+
+def rewrite(session: Session, frames: range, ids: dict[int, int]) -> Iterator[int]:
+    """Give pixels other object ids, on the frames that have such; yields those."""
+    for frame in frames:
+        plane = np.asarray(session.labels[frame])
+        found = {old: plane == old for old in ids}
+        if not any(mask.any() for mask in found.values()):
+            continue
+        changed = plane.copy()
+        for old, mask in found.items():
+            changed[mask] = ids[old]
+        session.labels[frame] = changed
+        yield frame
+
+
+def _fixed(
+    session: Session, object_id: int, prompts: Iterable[Prompt], frame: int
+) -> tuple[Prompt, ...]:
+    """Prompts with those of a frame replaced by the mask that the labels have there, if any."""
+    mask = np.asarray(session.labels[frame]) == object_id
+    given = tuple(prompts)
+    if not mask.any():
+        return given
+    kept = [p for p in given if p.frame != frame]
+    at = sum(p.frame < frame for p in kept)
+    return (*kept[:at], Prompt(object_id, frame, mask=mask, correction=True), *kept[at:])
+
+
+def _spliced(mine: Done, theirs: Done, index: int, frame: int) -> Done:
+    """Mine before, theirs from `index` on."""
+    if mine.pending is not None and mine.pending < index:
+        pending: int | None = mine.pending
+    else:
+        pending = None if theirs.pending is None else max(theirs.pending, index)
+    return Done(pending, _parts(mine.tracked, theirs.tracked, frame))
+
+
+def _spliced_back(mine: Done, theirs: Done, frame: int, n_frames: int) -> Done:
+    """Backward in time: theirs before the index that `frame` has there, mine after it."""
+    index = n_frames - frame
+    pending = _spliced(theirs, mine, index, frame).pending
+    return Done(pending, _parts(mine.tracked, theirs.tracked, frame))
+
+
+def _parts(
+    mine: NDArray[np.bool_] | None, theirs: NDArray[np.bool_] | None, frame: int
+) -> NDArray[np.bool_] | None:
+    known = mine if mine is not None else theirs
+    if known is None:
+        return None
+    before, after = (np.zeros_like(known) if t is None else t for t in (mine, theirs))
+    return np.concatenate([before[:frame], after[frame:]])
+
+
+def _rows(
+    mine: NDArray[np.float32] | None, theirs: NDArray[np.float32] | None, frame: int
+) -> NDArray[np.float32] | None:
+    known = mine if mine is not None else theirs
+    if known is None:
+        return None
+    before, after = (np.full_like(known, np.nan) if t is None else t for t in (mine, theirs))
+    return np.concatenate([before[:frame], after[frame:]])
+
+
+def _either(kept: Done, gone: Done) -> Done:
+    starts = [done.pending for done in (kept, gone) if done.pending is not None]
+    tracked = [done.tracked for done in (kept, gone) if done.tracked is not None]
+    return Done(min(starts, default=None), np.logical_or.reduce(tracked) if tracked else None)
+
+
+def _filled(
+    kept: NDArray[np.float32] | None, gone: NDArray[np.float32] | None
+) -> NDArray[np.float32] | None:
+    if kept is None or gone is None:
+        return gone if kept is None else kept
+    return np.where(np.isnan(kept), gone, kept)

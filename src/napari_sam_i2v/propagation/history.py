@@ -1,0 +1,204 @@
+"""Undo and redo: what labels were, and what a session knew of the objects concerned.
+
+Labels are kept as compressed crops of what changed, so that taking back a pass over thousands of
+frames costs little more than the outlines it drew.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam_i2v.propagation.view import bounding_box
+
+if TYPE_CHECKING:
+    from napari_sam_i2v.propagation.edits import ObjectState
+    from napari_sam_i2v.propagation.session import Session
+
+__all__ = ["History", "RecordedLabels", "Step"]
+
+MAX_BYTES = 256 * 2**20
+"""Memory for what could be undone; the oldest steps go first."""
+MAX_STEPS = 200
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Pixels of a plane within a box (y0, x0, y1, x1), compressed."""
+
+    box: tuple[int, int, int, int]
+    data: bytes
+
+    @classmethod
+    def of(cls, plane: NDArray[Any], box: tuple[int, int, int, int]) -> Crop:
+        """Keep what a plane shows within a box."""
+        y0, x0, y1, x1 = box
+        return cls(box, zlib.compress(np.ascontiguousarray(plane[y0:y1, x0:x1]).tobytes(), 1))
+
+    def paste(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """Return a plane with these pixels."""
+        y0, x0, y1, x1 = self.box
+        result = plane.copy()
+        pixels = np.frombuffer(zlib.decompress(self.data), plane.dtype)
+        result[y0:y1, x0:x1] = pixels.reshape(y1 - y0, x1 - x0)
+        return result
+
+
+@dataclass
+class Step:
+    """One thing that can be taken back.
+
+    Attributes
+    ----------
+    name
+        What it was, for a menu.
+    objects
+        Object id -> what the session knew of it; None where there was no such object.
+    crops
+        Frame -> what its labels were where they changed.
+    locked_frames
+        Frames that were locked.
+    """
+
+    name: str
+    objects: dict[int, ObjectState | None]
+    locked_frames: frozenset[int] = frozenset()
+    crops: dict[int, Crop] = field(default_factory=dict)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that the labels take."""
+        return sum(len(crop.data) for crop in self.crops.values())
+
+    def note(self, frame: int, before: NDArray[Any], after: NDArray[Any]) -> None:
+        """Keep what a plane was, before it is overwritten; once or more often in a step."""
+        if frame in self.crops:
+            before = self.crops[frame].paste(before)
+        box = bounding_box(before != after)
+        if box is None:
+            self.crops.pop(frame, None)
+        else:
+            self.crops[frame] = Crop.of(before, box)
+
+
+class RecordedLabels:
+    """Labels (T, Y, X) that note what they were while a step is open.
+
+    Parameters
+    ----------
+    labels
+        Array or store: ``labels[t]`` and ``labels[t] = plane`` are whole frames.
+    """
+
+    def __init__(self, labels: Any) -> None:
+        self.inner = labels
+        self.shape, self.dtype = tuple(labels.shape), np.dtype(labels.dtype)
+        self.step: Step | None = None
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, frame: int) -> NDArray[Any]:
+        return np.asarray(self.inner[frame])
+
+    def __setitem__(self, frame: int, plane: NDArray[Any]) -> None:
+        if self.step is not None:
+            self.step.note(frame, self[frame], np.asarray(plane))
+        self.inner[frame] = plane
+
+
+class History:
+    """Steps of a session that can be undone and redone.
+
+    Parameters
+    ----------
+    session
+        Its labels must be `RecordedLabels`.
+    """
+
+    def __init__(self, session: Session) -> None:
+        if not isinstance(session.labels, RecordedLabels):
+            raise TypeError("A history needs a session whose labels are RecordedLabels.")
+        self._session, self._labels = session, session.labels
+        self._undo: list[Step] = []
+        self._redo: list[Step] = []
+
+    @property
+    def undo_name(self) -> str | None:
+        """What `undo` would take back; None if nothing can be."""
+        return self._undo[-1].name if self._undo else None
+
+    @property
+    def redo_name(self) -> str | None:
+        """What `redo` would do again; None if nothing was undone."""
+        return self._redo[-1].name if self._redo else None
+
+    @contextmanager
+    def step(self, name: str, objects: Iterable[int]) -> Iterator[Step]:
+        """Record what is done to these objects as one step, also if it ends in an error.
+
+        A step in which nothing happened is dropped.
+        """
+        step = self._now(name, objects)
+        self._labels.step = step
+        prompts = {i: _prompts(state) for i, state in step.objects.items()}
+        try:
+            yield step
+        finally:
+            self._labels.step = None
+            changed = any(
+                _prompts(self._known(i)) != was for i, was in prompts.items()
+            ) or step.locked_frames != frozenset(self._session.locks.frames)
+            if step.crops or changed:
+                self._undo.append(step)
+                self._redo.clear()
+                self._shorten()
+
+    def undo(self) -> Step | None:
+        """Take the last step back; returns it (frames and objects that changed)."""
+        return self._move(self._undo, self._redo)
+
+    def redo(self) -> Step | None:
+        """Do again what was undone last."""
+        return self._move(self._redo, self._undo)
+
+    def _move(self, source: list[Step], target: list[Step]) -> Step | None:
+        if not source:
+            return None
+        step = source.pop()
+        inverse = self._now(step.name, step.objects)
+        for frame, crop in step.crops.items():
+            plane = self._labels[frame]
+            inverse.crops[frame] = Crop.of(plane, crop.box)
+            self._labels[frame] = crop.paste(plane)
+        for object_id, state in step.objects.items():
+            self._session.put(object_id, state)
+        self._session.locks.frames = set(step.locked_frames)
+        target.append(inverse)
+        return step
+
+    def _now(self, name: str, objects: Iterable[int]) -> Step:
+        known = {object_id: self._known(object_id) for object_id in objects}
+        return Step(name, known, frozenset(self._session.locks.frames))
+
+    def _known(self, object_id: int) -> ObjectState | None:
+        state = self._session.take(object_id)
+        return state if state.prompts or state.life or state.origin else None
+
+    def _shorten(self) -> None:
+        total = sum(step.n_bytes for step in self._undo)
+        while len(self._undo) > 1 and (total > MAX_BYTES or len(self._undo) > MAX_STEPS):
+            total -= self._undo.pop(0).n_bytes
+
+
+def _prompts(state: ObjectState | None) -> tuple[Any, ...]:
+    """What a user sees change: prompts by identity, lifetime, origin, lock."""
+    if state is None:
+        return ()
+    return (*map(id, state.prompts), state.life, state.origin, state.locked)
