@@ -12,7 +12,7 @@ from PIL import Image
 
 from napari_sam_i2v.errors import OutputError, PromptError
 from napari_sam_i2v.movies.export import save_ome_zarr
-from napari_sam_i2v.prompt_files import read_prompts, write_prompts
+from napari_sam_i2v.prompt_files import read_prompts, read_saved_prompts, write_prompts
 from napari_sam_i2v.propagation.prompts import Prompt
 
 SHAPE = (5, 60, 80)
@@ -193,6 +193,12 @@ def test_json(saved) -> None:
         ),
         ('{"prompts": [{"object_id": 1, "frame": 0, "box": [3, 2, 1, 4]}]}', "y0 < y1"),
         ('{"prompts": [{"object_id": 1, "frame": 0, "mask": [1]}]}', "a mask is"),
+        ('{"prompts": [{"object_id": 1, "frame": 0, "round": 0}]}', "round must be a whole number"),
+        (
+            '{"prompts": [{"object_id": 1, "frame": 0, "box": [1, 2, 3, 4]},'
+            '{"object_id": 1, "frame": 0, "box": [1, 2, 3, 5]}]}',
+            'prompts.1.: one object can have one box .* "round"',
+        ),
         (
             '{"prompts": [{"object_id": 1, "frame": 0, "mask": {"shape": [2, 2], "runs": [9]}}]}',
             "must add up",
@@ -202,6 +208,22 @@ def test_json(saved) -> None:
 def test_wrong_json(saved, text: str, message: str) -> None:
     with pytest.raises(PromptError, match=message):
         read_prompts(saved(text, "prompts.json"))
+
+
+def test_json_rounds(saved) -> None:
+    text = """{"prompts": [
+      {"object_id": 1, "frame": 0, "points": [[5, 6]], "round": 3},
+      {"object_id": 1, "frame": 0, "points": [[1, 2]]},
+      {"object_id": 1, "frame": 0, "box": [1, 2, 3, 4], "round": 2},
+      {"object_id": 1, "frame": 0, "points": [[3, 4]], "labels": [0], "round": 1},
+      {"object_id": 1, "frame": 0, "box": [2, 2, 3, 4], "round": 4}
+    ]}"""
+    first, box, points, other = read_prompts(saved(text, "prompts.json"))
+    assert listed([first, points]) == [
+        (1, 0, [[1, 2], [3, 4]], [1, 0]),
+        (1, 0, [[5, 6]], [1]),
+    ]
+    assert (box.box, other.box) == ((1, 2, 3, 4), (2, 2, 3, 4))
 
 
 def test_json_outside_the_movie(saved) -> None:
@@ -294,6 +316,30 @@ def test_json_round_trip(tmp_path: Path) -> None:
     for one, other in ((again[2], MASK), (again[4], EMPTY)):
         assert one.mask is not None and other.mask is not None
         np.testing.assert_array_equal(one.mask, other.mask)
+
+
+def test_json_keeps_rounds_and_says_so_only_where_there_are_several(tmp_path: Path) -> None:
+    clicks = [Prompt(1, 0, points=np.array([[5.0, n]])) for n in (3, 1, 2)]
+    other = Prompt(1, 0, box=(0, 0, 4, 4))
+    given = [*clicks, EMPTY, Prompt(1, 0, mask=MASK.mask), other, other]
+    path = write_prompts(tmp_path / "p.json", given)
+    again = read_prompts(path)
+    assert listed(again[:3]) == listed(clicks)
+    assert [p.mask is not None for p in again[3:]] == [True, False, False, True]
+    assert [again[4].box, again[5].box] == [other.box, other.box]
+    assert [line.count('"round"') for line in path.read_text().splitlines()[1:-1]] == [
+        1, 1, 1, 0, 1, 1, 1
+    ]  # fmt: skip
+
+
+def test_json_in_its_own_order(tmp_path: Path) -> None:
+    given = [BOX, POINTS, EMPTY, MASK]
+    again = read_saved_prompts(write_prompts(tmp_path / "p.json", given))
+    assert [p.object_id for p in again] == [2, 1, 4, 3]
+    assert [p.object_id for p in read_prompts(tmp_path / "p.json")] == [1, 2, 3, 4]
+    assert read_saved_prompts(write_prompts(tmp_path / "none.json", [])) == []
+    with pytest.raises(PromptError, match="is on frame 2, the movie has"):
+        read_saved_prompts(tmp_path / "p.json", movie_shape=(2, 4, 5))
 
 
 def test_what_cannot_be_written(tmp_path: Path) -> None:

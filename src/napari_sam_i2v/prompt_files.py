@@ -12,7 +12,10 @@ JSON
     "box": [y0, x0, y1, x1], "mask": {"shape": [Y, X], "runs": [n0, n1, ...]}}, ...]}``; points
     (with labels, all 1 by default), box and mask are each optional, but one of them is needed.
     A mask's runs are lengths of off, on, off, ... pixels in row order. ``"correction": true`` says
-    that the frame had been tracked before.
+    that the frame had been tracked before. Entries of one object and frame are put together: its
+    mask, then one prompt of all its points and its box. ``"round": n`` (1 where it is missing)
+    keeps them apart: rounds are given to the network one after the other, as they were clicked,
+    each may start over with a box or a mask, and entries are put together within a round only.
 Label image
     TIFF, PNG, OME-Zarr or array of integers: (Y, X) prompts on frame 0; (T, Y, X) prompts each
     object by its mask on the first frame that has it.
@@ -40,7 +43,7 @@ from napari_sam_i2v.prompt_writer import write_prompts
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.prompts import Prompt
 
-__all__ = ["read_prompts", "write_prompts"]
+__all__ = ["read_prompts", "read_saved_prompts", "write_prompts"]
 
 MAX_ID = 65535
 _COLUMNS = ("object_id", "frame", "y", "x")
@@ -49,7 +52,7 @@ _LABELS = {"1": 1, "0": 0, "positive": 1, "negative": 0, "true": 1, "false": 0, 
 
 @dataclass
 class _Draft:
-    """What one file says about one object on one frame."""
+    """What one file says about one object on one frame, in one round."""
 
     where: str
     points: list[tuple[float, float]] = field(default_factory=list)
@@ -59,7 +62,8 @@ class _Draft:
     correction: bool = False
 
 
-_Drafts = dict[tuple[int, int], _Draft]
+_Drafts = dict[tuple[int, int, int], _Draft]
+"""By object, frame and round."""
 
 
 def read_prompts(
@@ -77,8 +81,8 @@ def read_prompts(
     Returns
     -------
     list of Prompt
-        One per object and frame, in order of frame and object id; two where a mask was refined
-        by points or a box: the mask, then those.
+        One per object, frame and round, in order of frame, object id and round; two where a mask
+        was refined by points or a box: the mask, then those.
 
     Raises
     ------
@@ -88,11 +92,27 @@ def read_prompts(
     drafts = _read(source)
     if not drafts:
         raise PromptError(f"{_called(source)} holds no prompts: at least one is needed")
-    if movie_shape is not None:
-        for (object_id, frame), draft in drafts.items():
-            _check_inside(draft, object_id, frame, tuple(movie_shape))
-    ordered = sorted(drafts, key=lambda key: key[::-1])
-    return [prompt for key in ordered for prompt in _prompts(key, drafts[key])]
+    ordered = sorted(drafts, key=lambda key: (key[1], key[0], key[2]))
+    return _prompts(drafts, ordered, movie_shape)
+
+
+def read_saved_prompts(
+    path: str | os.PathLike[str], *, movie_shape: tuple[int, ...] | None = None
+) -> list[Prompt]:
+    """Read a .json file as `write_prompts` left it: in its own order, and maybe without prompts.
+
+    Unlike `read_prompts` this keeps the order in which objects and frames were prompted.
+
+    Raises
+    ------
+    PromptError
+        If the file is missing or wrong.
+    """
+    drafts = _from_json(Path(path))
+    places: dict[tuple[int, int], int] = {}
+    for object_id, frame, _ in drafts:
+        places.setdefault((object_id, frame), len(places))
+    return _prompts(drafts, sorted(drafts, key=lambda k: (places[k[:2]], k[2])), movie_shape)
 
 
 def _called(source: Any) -> str:
@@ -177,7 +197,7 @@ def _add_point(
 
     object_id = _object_id(cell("object_id", str(number)), where)
     frame = _whole(cell("frame", "0"), "frame", where)
-    draft = _draft(drafts, object_id, frame, where)
+    draft = drafts.setdefault((object_id, frame, 1), _Draft(where))
     draft.points.append((_number(cell("y", ""), "y", where), _number(cell("x", ""), "x", where)))
     draft.labels.append(_label(cell("label", "1"), where))
 
@@ -203,7 +223,8 @@ def _add_entry(drafts: _Drafts, entry: Any, where: str) -> None:
     if not isinstance(entry, Mapping) or not {"object_id", "frame"} <= entry.keys():
         raise PromptError(f"{where}: object_id and frame are required, got {entry!r:.80}")
     object_id = _object_id(entry["object_id"], where)
-    draft = _draft(drafts, object_id, _whole(entry["frame"], "frame", where), where)
+    frame, turn = _whole(entry["frame"], "frame", where), _round(entry.get("round", 1), where)
+    draft = drafts.setdefault((object_id, frame, turn), _Draft(where))
     points, box, mask = (entry.get(name) for name in ("points", "box", "mask"))
     draft.correction |= entry.get("correction") is True
     if not points and box is None and mask is None:
@@ -219,7 +240,10 @@ def _add_entry(drafts: _Drafts, entry: Any, where: str) -> None:
         draft.points += [(y, x) for y, x in pairs]
         draft.labels += signs
     if (box is not None and draft.box) or (mask is not None and draft.mask is not None):
-        raise PromptError(f"{where}: one object can have one box and one mask on a frame")
+        raise PromptError(
+            f"{where}: one object can have one box and one mask on a frame; give the entries "
+            '"round": 1, 2, ... where they follow each other'
+        )
     if box is not None:
         draft.box = _box(box, where)
     if mask is not None:
@@ -288,7 +312,7 @@ def _from_labels(labels: Any, called: str) -> _Drafts:
             seen.add(object_id)
             where = f"{called}, frame {frame}"
             mask = plane == object_id
-            drafts[_object_id(object_id, where), frame] = _Draft(where, mask=mask)
+            drafts[_object_id(object_id, where), frame, 1] = _Draft(where, mask=mask)
     return drafts
 
 
@@ -299,10 +323,6 @@ def _planes(labels: Any) -> Iterator[np.ndarray]:
 
 
 # --- checks --------------------------------------------------------------------------------------
-
-
-def _draft(drafts: _Drafts, object_id: int, frame: int, where: str) -> _Draft:
-    return drafts.setdefault((object_id, frame), _Draft(where))
 
 
 def _number(value: Any, name: str, where: str) -> float:
@@ -321,6 +341,12 @@ def _whole(value: Any, name: str, where: str) -> int:
     if isinstance(value, bool) or abs(number - round(number)) > 1e-3 or round(number) < 0:
         raise PromptError(f"{where}: {name} must be a whole number from 0, got {value!r}")
     return round(number)
+
+
+def _round(value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise PromptError(f"{where}: round must be a whole number from 1, got {value!r}")
+    return value
 
 
 def _object_id(value: Any, where: str) -> int:
@@ -369,10 +395,18 @@ def _check_inside(draft: _Draft, object_id: int, frame: int, shape: tuple[int, .
 # --- result ------------------------------------------------------------------------------------
 
 
-def _prompts(key: tuple[int, int], draft: _Draft) -> list[Prompt]:
+def _prompts(
+    drafts: _Drafts, keys: list[tuple[int, int, int]], movie_shape: tuple[int, ...] | None
+) -> list[Prompt]:
+    if movie_shape is not None:
+        for (object_id, frame, _), draft in drafts.items():
+            _check_inside(draft, object_id, frame, tuple(movie_shape))
+    return [prompt for key in keys for prompt in _prompts_of(key[0], key[1], drafts[key])]
+
+
+def _prompts_of(object_id: int, frame: int, draft: _Draft) -> list[Prompt]:
     from napari_sam_i2v.propagation.prompts import Prompt
 
-    object_id, frame = key
     made = []
     if draft.mask is not None:
         made.append(Prompt(object_id, frame, mask=draft.mask, correction=draft.correction))

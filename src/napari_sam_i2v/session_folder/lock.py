@@ -1,0 +1,168 @@
+"""A lock file: one napari at a time writes to a session folder.
+
+The file says which process of which computer holds it. It goes when the holder lets go, is
+garbage-collected or exits. A killed holder leaves it behind; on its own computer that is noticed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+import uuid
+import weakref
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from napari_sam_i2v.errors import InputError, OutputError
+
+__all__ = ["FolderInUseError", "FolderLock"]
+
+_HELD: set[str] = set()
+"""Tokens of this process's locks: a process id alone may be that of an earlier process."""
+
+
+class FolderInUseError(InputError):
+    """Another napari, or another window of this one, writes to the folder."""
+
+
+class FolderLock:
+    """Held from `take` until `release`, or until nobody refers to it any more.
+
+    Attributes
+    ----------
+    path
+        The lock file.
+    """
+
+    def __init__(self, path: Path, token: str) -> None:
+        self.path = path
+        _HELD.add(token)
+        # Called at exit, too.
+        self._finalizer = weakref.finalize(self, _let_go, path, token, os.getpid())
+
+    @classmethod
+    def take(cls, path: Path, *, force: bool = False) -> FolderLock:
+        """Take a lock, also one that a killed process of this computer left behind.
+
+        Parameters
+        ----------
+        path
+            The lock file; its folder must exist.
+        force
+            Take it whoever holds it: for a user who knows that the other one is gone.
+
+        Raises
+        ------
+        FolderInUseError
+            If someone else holds it.
+        OutputError
+            If the file cannot be written.
+        """
+        token = uuid.uuid4().hex
+        try:
+            while not _make(path, token):
+                holder = _holder(path)
+                if not force and holder is not None and _is_alive(holder):
+                    raise FolderInUseError(_in_use(path, holder))
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{path.parent} cannot be written to ({error.strerror or error}): choose another "
+                "folder for the session"
+            ) from error
+        return cls(path, token)
+
+    @property
+    def held(self) -> bool:
+        """Whether it was not released yet."""
+        return self._finalizer.alive
+
+    def release(self) -> None:
+        """Let go; once is enough."""
+        self._finalizer()
+
+
+def _let_go(path: Path, token: str, pid: int) -> None:
+    if os.getpid() != pid:  # a forked child inherits the lock object, not the lock
+        return
+    _HELD.discard(token)
+    try:
+        if (_holder(path) or {}).get("token") == token:
+            path.unlink(missing_ok=True)
+    except OSError:
+        # The drive is gone, and this may run at exit; what stays is taken over by the next one.
+        return
+
+
+def _make(path: Path, token: str) -> bool:
+    """Write the file unless it is there."""
+    facts = {
+        "pid": os.getpid(),
+        "program": _program(os.getpid()),
+        "host": platform.node(),
+        "since": datetime.now().isoformat(" ", "seconds"),
+        "token": token,
+    }
+    try:
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    except FileExistsError:
+        return False
+    try:
+        os.write(file, json.dumps(facts).encode())
+    finally:
+        os.close(file)
+    return True
+
+
+def _holder(path: Path) -> dict[str, Any] | None:
+    """What the file says; None if it is gone, or was never written to its end."""
+    for wait in (0.05, 0.0):  # another process may be writing it just now
+        try:
+            holder = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            time.sleep(wait)
+            continue
+        return holder if isinstance(holder, dict) else None
+    return None
+
+
+def _is_alive(holder: dict[str, Any]) -> bool:
+    """Whether the holder still runs; one on another computer might."""
+    if holder.get("host") != platform.node():
+        return True
+    if holder.get("pid") == os.getpid():
+        return holder.get("token") in _HELD
+    program = _program(holder.get("pid"))
+    # After a restart of the computer the number may be that of some other program.
+    return program is not None and program == holder.get("program")
+
+
+def _program(pid: Any) -> str | None:
+    """Name of a running process; None if there is none."""
+    import psutil  # type: ignore[import-untyped]  # napari brings it; needed twice only
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else str(process.name())
+    except (psutil.NoSuchProcess, TypeError, ValueError):
+        return None
+    except psutil.AccessDenied:
+        return "unknown"
+
+
+def _in_use(path: Path, holder: dict[str, Any]) -> str:
+    pid, host = holder.get("pid"), holder.get("host")
+    if pid == os.getpid() and host == platform.node():
+        return (
+            f"{path.parent} is open already in this napari: close it in its other window, or "
+            "choose another folder"
+        )
+    return (
+        f"{path.parent} is in use by process {pid} on {host}, since {holder.get('since')}: close "
+        f"it there, or choose another folder. If no napari is running there, remove {path}"
+    )
