@@ -227,13 +227,16 @@ class Session:
 
     def preview(self, object_id: int, frame: int) -> FrameResult:
         """Answer an object's prompts on a frame, and write the mask."""
+        return self.write(frame, {object_id: self.find(object_id, frame)})
+
+    def find(self, object_id: int, frame: int) -> Answer:
+        """Answer an object's prompts on a frame, and write nothing: see `write`."""
         side = self._sides[False]
         track = self._track(side, object_id)
         side.propagator.prepare(track)
         if frame not in track.answers:
             side.propagator.rewind(track, frame, self._masks(side, object_id))
-        answer = side.propagator.answer(track, frame)
-        return self._write(frame, {object_id: answer})
+        return side.propagator.answer(track, frame)
 
     def clear_prompts(self, object_id: int, frame: int) -> None:
         """Forget an object's prompts on a frame; later frames are then tracked anew."""
@@ -365,7 +368,7 @@ class Session:
         held = self._held(side)
         try:
             for index, answers in side.propagator.run(tracks, begins, ends, held=held):
-                result = self._write(source.to_movie(index), answers)
+                result = self.write(source.to_movie(index), answers)
                 for object_id in answers:
                     progress.answered(object_id, result.frame)
                 for object_id in whole & {o for o in spans if begins[o] <= index < ends[o]}:
@@ -479,6 +482,10 @@ class Session:
                 found |= self._spans(side, starts, range(self.n_frames)).keys()
         return tuple(sorted(found - self.locks.objects))
 
+    def progress(self, *, reverse: bool = False) -> Progress:
+        """What is done in one direction of time."""
+        return self._sides[reverse].progress
+
     def take(self, object_id: int) -> ObjectState:
         """Return all that is known of an object but its pixels."""
         return ObjectState(
@@ -582,7 +589,8 @@ class Session:
         to_movie = side.propagator.source.to_movie
         return lambda index: np.asarray(self.labels[to_movie(index)]) == object_id
 
-    def _write(self, frame: int, answers: dict[int, Answer]) -> FrameResult:
+    def write(self, frame: int, answers: dict[int, Answer]) -> FrameResult:
+        """Write answers of a frame to the labels; locked and other objects keep their pixels."""
         masks = {object_id: answer.paste() for object_id, answer in answers.items()}
         distances = {
             object_id: min(abs(frame - prompted) for prompted in self.prompts.frames(object_id))

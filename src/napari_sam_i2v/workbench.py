@@ -1,0 +1,413 @@
+"""A session at work: every change is kept in its folder at once, and can be undone.
+
+Used by one thread at a time: the dock's worker, or a script. What the folder holds after each
+method is enough to go on from, after a crash, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam_i2v.errors import PromptError
+from napari_sam_i2v.propagation import edits
+from napari_sam_i2v.propagation.edits import ObjectState
+from napari_sam_i2v.propagation.history import History, RecordedLabels, Step
+from napari_sam_i2v.propagation.progress import Done
+from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.session import Direction, FrameResult, Session, Until
+from napari_sam_i2v.session_folder import AnswerRecord, SessionFolder
+
+__all__ = ["ObjectStatus", "Workbench"]
+
+Rounds = tuple[Prompt, ...]
+
+
+@dataclass(frozen=True)
+class ObjectStatus:
+    """An object at a glance.
+
+    Attributes
+    ----------
+    object_id
+        Which.
+    prompts
+        Rounds of prompting that count.
+    pending
+        Whether frames are to be tracked, in some direction.
+    tracked
+        Whether a pass has been over it.
+    confidence
+        The lowest over its frames; None before it has any.
+    locked
+        Whether it must not change.
+    mother
+        The object it divided from.
+    """
+
+    object_id: int
+    prompts: int
+    pending: bool
+    tracked: bool
+    confidence: float | None
+    locked: bool
+    mother: int | None
+
+
+class Workbench:
+    """Prompt, propagate, correct, undo; kept on disk.
+
+    Parameters
+    ----------
+    session
+        On the folder's labels, as `RecordedLabels`. What the folder knows is put into it.
+    folder
+        Where everything is kept.
+    settings
+        Goes into the folder beside the labels: model, versions, contrast, ...
+    """
+
+    def __init__(
+        self, session: Session, folder: SessionFolder, settings: Mapping[str, Any]
+    ) -> None:
+        self.session, self.folder = session, folder
+        self.settings = dict(settings)
+        self.history = History(session)
+        self._labels: RecordedLabels = session.labels
+        self._resume()
+
+    # ---- prompts --------------------------------------------------------------------------
+
+    def set_prompts(
+        self,
+        object_id: int,
+        frame: int,
+        rounds: Sequence[Prompt],
+        *,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> bool:
+        """Replace an object's prompts on a frame, and answer them at once.
+
+        Parameters
+        ----------
+        object_id, frame, rounds
+            As for `Session.set_prompts`; without rounds, what was answered there is erased.
+        wanted
+            Asked when the answer is there: False drops it, because a newer one is coming.
+
+        Returns
+        -------
+        bool
+            Whether the answer was written.
+
+        Raises
+        ------
+        PromptError
+            If the prompt does not fit, or object or frame are locked.
+        """
+        self._check_free([object_id], [frame])
+        name = f"prompt of object {object_id}" if rounds else f"removal of a prompt of {object_id}"
+        with self.history.step(name, [object_id]):
+            self.session.set_prompts(object_id, frame, rounds)
+            self._forget_after(object_id, frame)
+            if not rounds:
+                self._erase_answer(object_id, frame)
+                written = True
+            else:
+                written = self._answer(object_id, frame, wanted)
+        self.save()
+        return written
+
+    def paint(self, object_id: int, frame: int, *, before: NDArray[Any] | None = None) -> None:
+        """Take an object's pixels, as the labels have them now, for its mask prompt on a frame.
+
+        `before` (Y, X) is what the plane was, to undo it.
+        """
+        self._check_free([object_id], [frame])
+        mask = self._labels[frame] == object_id
+        with self.history.step(f"painting of object {object_id}", [object_id]) as step:
+            if before is not None:
+                step.note(frame, before, self._labels[frame])
+            self.session.set_prompts(object_id, frame, [Prompt(object_id, frame, mask=mask)])
+            self._forget_after(object_id, frame)
+            self._answer(object_id, frame, lambda: True)
+        self.save()
+
+    def add(self, prompts: Iterable[Prompt], name: str) -> Iterator[int]:
+        """Add prompts of new objects, answer each; one step to undo. Yields frames written."""
+        by_key: dict[tuple[int, int], list[Prompt]] = {}
+        for prompt in prompts:
+            by_key.setdefault((prompt.object_id, prompt.frame), []).append(prompt)
+        self._check_free({i for i, _ in by_key}, {frame for _, frame in by_key})
+        with self.history.step(name, {i for i, _ in by_key}):
+            for (object_id, frame), rounds in by_key.items():
+                self.session.set_prompts(object_id, frame, rounds)
+                self._answer(object_id, frame, lambda: True)
+                yield frame
+        self.save()
+
+    def _answer(self, object_id: int, frame: int, wanted: Callable[[], bool]) -> bool:
+        answer = self.session.find(object_id, frame)
+        if not wanted():
+            return False
+        result = self.session.write(frame, {object_id: answer})
+        self._note(result, reverse=False)
+        return True
+
+    def _erase_answer(self, object_id: int, frame: int) -> None:
+        """Erase what only a prompt that is gone had put there."""
+        if object_id not in self.session.object_ids:
+            self._erase(object_id, range(self.session.n_frames))
+        elif not any(self.session.progress(reverse=r).was_tracked(object_id, frame)
+                     for r in (False, True)):  # fmt: skip
+            self._erase(object_id, range(frame, frame + 1))
+
+    def _erase(self, object_id: int, frames: Iterable[int]) -> None:
+        for frame in frames:
+            plane = self._labels[frame]
+            if (plane == object_id).any():
+                self._labels[frame] = np.where(plane == object_id, 0, plane).astype(plane.dtype)
+
+    # ---- propagating ----------------------------------------------------------------------
+
+    def propagate(
+        self,
+        direction: Direction,
+        *,
+        objects: Sequence[int] | None = None,
+        frames: range | None = None,
+        until: Until = "end",
+    ) -> Iterator[FrameResult]:
+        """As `Session.propagate`; one step to undo, each frame kept before it is reported."""
+        chosen = self.session.object_ids if objects is None else objects
+        with self.history.step("tracking", chosen):
+            try:
+                yield from self._noted(direction, objects, frames, until)
+            finally:
+                self.save()
+
+    def _noted(
+        self,
+        direction: Direction,
+        objects: Sequence[int] | None,
+        frames: range | None,
+        until: Until,
+    ) -> Iterator[FrameResult]:
+        before, reverse = -1, direction == "backward"
+        results = self.session.propagate(direction, objects=objects, frames=frames, until=until)
+        for result in results:
+            # Both ways: forward first; it is going back when frames stop rising.
+            reverse = reverse or (direction == "both" and result.frame <= before)
+            before = result.frame
+            self._note(result, reverse=reverse)
+            yield result
+
+    # ---- objects --------------------------------------------------------------------------
+
+    def remove(self, objects: Sequence[int]) -> None:
+        """Erase objects and forget their prompts."""
+        self._check_free(objects, ())
+        with self.history.step(f"removal of {_listed(objects)}", objects):
+            for object_id in objects:
+                self.session.put(object_id, None)
+                self._erase(object_id, range(self.session.n_frames))
+        self._rewrite(objects)
+
+    def merge(self, objects: Sequence[int], *, into: int) -> Iterator[int]:
+        """Make objects part of another; yields frames written."""
+        touched = [*objects, into]
+        with self.history.step(f"merging of {_listed(touched)}", touched):
+            for object_id in objects:
+                yield from edits.merge(self.session, object_id, into=into)
+        self._rewrite(touched)
+
+    def swap(self, a: int, b: int, *, frame: int) -> Iterator[int]:
+        """Swap two objects from a frame on; yields frames written."""
+        with self.history.step(f"swap of {a} and {b}", (a, b)):
+            yield from edits.swap(self.session, a, b, frame=frame)
+        self._rewrite((a, b))
+
+    def divide(self, mother: int, *, frame: int, daughters: Sequence[int]) -> Iterator[int]:
+        """Mark a division; yields frames written."""
+        touched = (mother, *daughters)
+        with self.history.step(f"division of {mother}", touched):
+            yield from edits.divide(self.session, mother, frame=frame, daughters=daughters)
+        self._rewrite(touched)
+
+    def lock_objects(self, objects: Sequence[int], *, locked: bool) -> None:
+        """Lock objects, or release them."""
+        with self.history.step("locking" if locked else "unlocking", objects):
+            held = self.session.locks.objects
+            held.update(objects) if locked else held.difference_update(objects)
+        self.save()
+
+    def lock_frames(self, frames: Iterable[int], *, locked: bool) -> None:
+        """Lock frames of all objects, or release them."""
+        with self.history.step("locking" if locked else "unlocking", ()):
+            self.session.locks.lock_frames(frames, locked=locked)
+        self.save()
+
+    def undo(self) -> Step | None:
+        """Take the last change back."""
+        return self._after(self.history.undo())
+
+    def redo(self) -> Step | None:
+        """Make the change again that was undone last."""
+        return self._after(self.history.redo())
+
+    def _after(self, step: Step | None) -> Step | None:
+        if step is not None:
+            self._rewrite(tuple(step.objects))
+        return step
+
+    def status(self) -> tuple[ObjectStatus, ...]:
+        """Every object at a glance, ascending; for another thread to look at."""
+        session = self.session
+        to_do = {*session.pending("forward")}
+        ids = sorted({*session.object_ids, *session.lineage})
+        return tuple(self._status(object_id, object_id in to_do) for object_id in ids)
+
+    def _status(self, object_id: int, pending: bool) -> ObjectStatus:
+        session = self.session
+        sure = session.confidence.of(object_id)
+        known = np.isfinite(sure).any()
+        done = [session.progress(reverse=r).take(object_id).tracked for r in (False, True)]
+        frames = session.prompts.frames(object_id)
+        return ObjectStatus(
+            object_id=object_id,
+            prompts=sum(len(session.prompts.rounds(object_id, frame)) for frame in frames),
+            pending=pending,
+            tracked=any(t is not None and t.any() for t in done),
+            confidence=float(np.nanmin(sure)) if known else None,
+            locked=object_id in session.locks.objects,
+            mother=session.lineage.get(object_id, (None, 0))[0],
+        )
+
+    # ---- keeping --------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Keep prompts and state; labels and answers are kept as they come."""
+        session = self.session
+        self.folder.save_prompts(session.prompts)
+        self.folder.save_state(
+            {
+                "settings": self.settings,
+                "lives": {i: [life.start, life.stop] for i, life in session.lives.items()},
+                "lineage": {i: list(origin) for i, origin in session.lineage.items()},
+                "locks": session.locks.as_plain(),
+                "pending": {
+                    name: dict(session.progress(reverse=reverse).pending)
+                    for name, reverse in (("forward", False), ("backward", True))
+                },
+            }
+        )
+
+    def _note(self, result: FrameResult, *, reverse: bool) -> None:
+        self.folder.note(
+            AnswerRecord(
+                frame=result.frame, object_id=object_id, reverse=reverse, score=mask.score,
+                iou=mask.iou, area=mask.area,
+                prompted=result.frame in self.session.prompts.frames(object_id),
+            )
+            for object_id, mask in result.masks.items()
+        )  # fmt: skip
+
+    def _forget_after(self, object_id: int, frame: int) -> None:
+        """What follows a changed prompt, in both directions of time, does not count any more."""
+        if object_id not in self.session.object_ids:
+            self.folder.forget(object_id)
+            return
+        self.folder.forget(object_id, frames=range(frame, self.session.n_frames), reverse=False)
+        self.folder.forget(object_id, frames=range(frame + 1), reverse=True)
+
+    def _rewrite(self, objects: Iterable[int]) -> None:
+        """Keep anew all answers of objects whose past was changed."""
+        for object_id in objects:
+            self.folder.forget(object_id)
+            table = self.session.confidence.take(object_id)
+            if table is None:
+                continue
+            back = self.session.progress(reverse=True).take(object_id).tracked
+            forth = self.session.progress(reverse=False).take(object_id).tracked
+            prompted = {*self.session.prompts.frames(object_id)}
+            records = []
+            for frame in np.flatnonzero(np.isfinite(table[:, 0])).tolist():
+                score, iou, area = table[frame].tolist()
+                for reverse, done in ((False, forth), (True, back)):
+                    if done is not None and done[frame]:
+                        records.append(AnswerRecord(
+                            frame=frame, object_id=object_id, reverse=reverse, score=score,
+                            iou=iou, area=int(area), prompted=frame in prompted,
+                        ))  # fmt: skip
+            self.folder.note(records)
+        self.save()
+
+    def _resume(self) -> None:
+        """Put what the folder knows into the session."""
+        state, session = self.folder.state(), self.session
+        prompts: dict[int, list[Prompt]] = {}
+        for prompt in self.folder.prompts():
+            prompts.setdefault(prompt.object_id, []).append(prompt)
+        answers: dict[int, list[AnswerRecord]] = {}
+        for record in self.folder.answers():
+            answers.setdefault(record.object_id, []).append(record)
+        origins = {int(i): (int(m), int(f)) for i, (m, f) in state.get("lineage", {}).items()}
+        lives = {int(i): range(*life) for i, life in state.get("lives", {}).items()}
+        locks = state.get("locks", {})
+        for object_id, given in prompts.items():
+            known = answers.get(object_id, [])
+            session.put(
+                object_id,
+                ObjectState(
+                    prompts=tuple(given),
+                    forward=self._done(object_id, known, state, reverse=False),
+                    backward=self._done(object_id, known, state, reverse=True),
+                    confidence=self._table(known),
+                    life=lives.get(object_id),
+                    origin=origins.get(object_id),
+                    locked=object_id in locks.get("objects", ()),
+                ),
+            )
+        session.lives.update(lives)
+        session.lineage.update(origins)
+        session.locks.frames = set(locks.get("frames", ()))
+
+    def _done(
+        self, object_id: int, answers: Iterable[AnswerRecord], state: Mapping[str, Any],
+        *, reverse: bool,
+    ) -> Done:  # fmt: skip
+        """Progress in one direction: as it was kept, and as far as a pass came since then."""
+        n_frames = self.session.n_frames
+        known = [record for record in answers if record.reverse == reverse]
+        answered, tracked = np.zeros(n_frames, bool), np.zeros(n_frames, bool)
+        answered[[record.frame for record in known]] = True
+        # A prompt's preview is an answer, too, but no pass has been there.
+        tracked[[record.frame for record in known if not record.prompted]] = True
+        kept = state.get("pending", {}).get("backward" if reverse else "forward", {})
+        pending = kept.get(str(object_id))
+        if pending is not None:
+            in_time = answered[::-1] if reverse else answered
+            while pending < n_frames and in_time[pending]:
+                pending += 1
+            pending = None if pending >= n_frames else pending
+        return Done(pending, tracked if tracked.any() else None)
+
+    def _table(self, answers: Iterable[AnswerRecord]) -> NDArray[np.float32] | None:
+        table = np.full((self.session.n_frames, 3), np.nan, np.float32)
+        for record in answers:
+            table[record.frame] = record.score, record.iou, record.area
+        return table if np.isfinite(table).any() else None
+
+    def _check_free(self, objects: Collection[int], frames: Collection[int]) -> None:
+        if locked := sorted(self.session.locks.objects.intersection(objects)):
+            raise PromptError(f"Object {locked[0]} is locked: unlock it first.")
+        if held := sorted(self.session.locks.frames.intersection(frames)):
+            raise PromptError(f"Frame {held[0]} is locked: unlock it first.")
+
+
+def _listed(objects: Sequence[int]) -> str:
+    return "object " + ", ".join(map(str, objects))

@@ -1,0 +1,206 @@
+"""A session at work is kept on disk after every change, can be undone, and is gone on with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_sam_i2v.errors import PromptError
+from napari_sam_i2v.propagation import session as session_module
+from napari_sam_i2v.propagation.history import RecordedLabels
+from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.session import Session
+from napari_sam_i2v.session_folder import SessionFolder
+from napari_sam_i2v.workbench import Workbench
+from tests.network import tiny
+from tests.propagation.fakes import BrightEngine, discs, only
+
+CENTRES = [[(16.0, 10.0 + 2 * t), (48.0, 50.0 - 2 * t)] for t in range(10)]
+Open = Callable[[Path], Workbench]
+
+
+@pytest.fixture
+def bench_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Open a workbench on two discs that pass each other; all are closed in the end."""
+    monkeypatch.setattr(session_module, "Engine", BrightEngine)
+    opened: list[SessionFolder] = []
+
+    def build(path: Path) -> Workbench:
+        if path.exists():
+            folder = SessionFolder.open(path)
+        else:
+            folder = SessionFolder.create(
+                path, shape=(10, 64, 64), scale=(1, 1, 1), units=("s", "um", "um"), movie={}
+            )
+        opened.append(folder)
+        session = Session(
+            discs(CENTRES, (64, 64), values=(200, 120)), model=tiny.shared_fine(), device="cpu",
+            view="follow", contrast=(0, 255), labels=RecordedLabels(folder.labels),
+        )  # fmt: skip
+        return Workbench(session, folder, {"model": "tiny"})
+
+    yield build
+    for folder in opened:
+        folder.close()
+
+
+def click(object_id: int, frame: int, y: float, x: float) -> list[Prompt]:
+    return [Prompt(object_id, frame, points=np.array([[y, x]]))]
+
+
+def planes(bench: Workbench) -> np.ndarray:
+    return np.stack([bench.session.labels[t] for t in range(10)])
+
+
+@pytest.fixture
+def bench(bench_at: Open, tmp_path: Path) -> Workbench:
+    bench = bench_at(tmp_path / "a.sam-i2v")
+    bench.set_prompts(1, 0, click(1, 0, 16, 10))
+    bench.set_prompts(2, 0, click(2, 0, 48, 50))
+    return bench
+
+
+def again(bench: Workbench, bench_at: Open) -> Workbench:
+    """The same folder, opened as after a restart."""
+    path = bench.folder.path
+    bench.folder.close()
+    return bench_at(path)
+
+
+def facts(bench: Workbench) -> dict[str, Any]:
+    session = bench.session
+    return {
+        "labels": planes(bench).tobytes(),
+        "status": bench.status(),
+        "pending": (session.pending("forward"), session.pending("backward")),
+        "prompts": [(p.object_id, p.frame, p.correction) for p in session.prompts],
+        "locks": session.locks.as_plain(),
+        "kin": (session.lives, session.lineage),
+    }
+
+
+def test_a_click_is_answered_at_once_and_can_be_deleted(bench: Workbench) -> None:
+    assert only(planes(bench)[0], 1)[16, 10]
+    bench.set_prompts(1, 0, [])
+    assert bench.session.object_ids == (2,)
+    assert not only(planes(bench), 1).any()
+    bench.undo()
+    assert only(planes(bench)[0], 1)[16, 10]
+    assert bench.session.object_ids == (2, 1)
+
+
+def test_an_answer_that_nobody_wants_any_more_is_dropped(bench: Workbench) -> None:
+    before = planes(bench)
+    assert not bench.set_prompts(1, 3, click(1, 3, 16, 16), wanted=lambda: False)
+    np.testing.assert_array_equal(planes(bench), before)
+    assert bench.session.prompts.frames(1) == (0, 3)
+
+
+def test_reopening_gives_back_everything(bench: Workbench, bench_at: Open) -> None:
+    list(bench.propagate("both"))
+    bench.set_prompts(1, 5, click(1, 5, 16, 20))
+    list(bench.divide(2, frame=7, daughters=[3, 4]))
+    bench.lock_objects([3], locked=True)
+    bench.lock_frames([9], locked=True)
+    before = facts(bench)
+    assert facts(again(bench, bench_at)) == before
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_a_kill_in_the_middle_of_a_pass_loses_nothing_done(
+    bench: Workbench, bench_at: Open, tmp_path: Path, direction: str
+) -> None:
+    if direction == "backward":
+        for object_id, y, x in ((1, 16, 28), (2, 48, 32)):
+            bench.set_prompts(object_id, 0, [])
+            bench.set_prompts(object_id, 9, click(object_id, 9, y, x))
+    results = bench.propagate(direction)  # type: ignore[arg-type]
+    done = [next(results).frame for _ in range(4)]
+    shutil.copytree(bench.folder.path, tmp_path / "b.sam-i2v")  # what a killed program leaves
+    (tmp_path / "b.sam-i2v" / "lock.json").unlink()
+    other = bench_at(tmp_path / "b.sam-i2v")
+    np.testing.assert_array_equal(planes(other)[done], planes(bench)[done])
+    rest = [r.frame for r in other.propagate(direction)]  # type: ignore[arg-type]
+    assert sorted(done + rest) == list(range(10))
+    list(results)
+    # What was remembered is rebuilt from labels: the outlines may differ by a pixel.
+    assert (planes(other) != planes(bench)).mean() < 0.005
+    assert all(only(planes(other), i).any(axis=(1, 2)).all() for i in (1, 2))
+
+
+def test_stopping_a_pass_is_one_step_to_undo_and_to_go_on_from(bench: Workbench) -> None:
+    before = planes(bench)
+    results = bench.propagate("forward")
+    for _ in range(4):
+        next(results)
+    results.close()
+    assert bench.history.undo_name == "tracking"
+    assert [r.frame for r in bench.propagate("forward")] == [4, 5, 6, 7, 8, 9]
+    bench.undo()
+    bench.undo()
+    np.testing.assert_array_equal(planes(bench), before)
+    assert bench.session.pending() == (1, 2)
+
+
+def test_undo_survives_in_the_folder(bench: Workbench, bench_at: Open) -> None:
+    list(bench.propagate("forward"))
+    before = facts(bench)
+    list(bench.swap(1, 2, frame=4))
+    bench.undo()
+    assert facts(again(bench, bench_at)) == before
+
+
+def test_painting_is_taken_as_it_is_and_undone(bench: Workbench) -> None:
+    list(bench.propagate("forward"))
+    before = planes(bench)
+    painted = before[5].copy()
+    painted[2:7, 2:9] = 1
+    bench.folder.labels[5] = painted  # as a brush does: behind the session's back
+    bench.paint(1, 5, before=before[5])
+    np.testing.assert_array_equal(planes(bench)[5], painted)
+    assert bench.session.pending() == (1,)
+    list(bench.propagate("forward"))
+    np.testing.assert_array_equal(only(planes(bench)[5], 1), painted == 1)
+    np.testing.assert_array_equal(only(planes(bench), 2), only(before, 2))
+    bench.undo()
+    bench.undo()
+    np.testing.assert_array_equal(planes(bench), before)
+
+
+def test_removing_and_merging_objects(bench: Workbench, bench_at: Open) -> None:
+    list(bench.propagate("forward"))
+    before = planes(bench)
+    list(bench.merge([2], into=1))
+    np.testing.assert_array_equal(planes(bench) == 1, before > 0)
+    bench.remove([1])
+    assert not planes(bench).any()
+    assert bench.status() == ()
+    bench.undo()
+    bench.undo()
+    np.testing.assert_array_equal(planes(bench), before)
+    assert [s.object_id for s in again(bench, bench_at).status()] == [1, 2]
+
+
+def test_locks_refuse_prompts_and_paint(bench: Workbench) -> None:
+    bench.lock_objects([1], locked=True)
+    with pytest.raises(PromptError, match="Object 1 is locked"):
+        bench.set_prompts(1, 0, [])
+    bench.lock_frames([4], locked=True)
+    with pytest.raises(PromptError, match="Frame 4 is locked"):
+        bench.paint(2, 4)
+    with pytest.raises(PromptError, match="Object 1 is locked"):
+        bench.remove([1])
+
+
+def test_many_objects_are_added_in_one_step(bench: Workbench) -> None:
+    new = [*click(5, 2, 16, 14), *click(6, 2, 48, 46)]
+    assert list(bench.add(new, "clicks of a layer")) == [2, 2]
+    assert bench.session.object_ids == (1, 2, 5, 6)
+    bench.undo()
+    assert bench.session.object_ids == (1, 2)
+    assert not planes(bench)[2].any()
