@@ -10,11 +10,13 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam_i2v.propagation.engine import ObjectMask
+if TYPE_CHECKING:
+    from napari_sam_i2v.propagation.engine import ObjectMask
 
 __all__ = ["DOUBTFUL_BELOW", "ConfidenceTable", "FrameConfidence"]
 

@@ -106,10 +106,10 @@ class Answer:
         empty = np.zeros((0, 0))
         absent = ObjectMask((0, 0, 0, 0), empty.astype(bool), probability, self.iou,
                             empty.astype(np.float16))  # fmt: skip
-        if self.score <= 0:
-            return absent
         if self.exact is not None:
             return _given(self.exact) or absent
+        if self.score <= 0:
+            return absent
         view = self.view
         size = (view.height, view.width)
         logits = F.interpolate(self.low[None], size=size, mode="bilinear")[0, 0].cpu().numpy()

@@ -331,8 +331,30 @@ class Session:
         """
         check_choice("direction", direction, ("forward", "backward", "both"))
         check_choice("until", until, ("end", "prompted"))
-        chosen = self._chosen(objects)
         limits = self._limits(frames)
+        for side, starts in self._plan(direction, objects, again):
+            yield from self._pass(side, starts, limits, until)
+
+    def frames_to_do(
+        self,
+        direction: Direction = "forward",
+        *,
+        objects: Iterable[int] | None = None,
+        frames: range | None = None,
+    ) -> int:
+        """How many frames `propagate` would report; both ways, some are reported twice."""
+        limits, total = self._limits(frames), 0
+        for side, starts in self._plan(direction, objects, again=False):
+            spans = self._spans(side, starts, limits).values()
+            total += max((stop for _, stop in spans), default=0)
+            total -= min((first for first, _ in spans), default=0)
+        return total
+
+    def _plan(
+        self, direction: Direction, objects: Iterable[int] | None, again: bool
+    ) -> list[tuple[_Side, dict[int, int]]]:
+        """From where each object is to be tracked, in each direction of time."""
+        chosen = self._chosen(objects)
         sides = [
             (self._sides[reverse], direction == "both" and reverse)
             for reverse in (False, True)
@@ -340,10 +362,11 @@ class Session:
         ]
         starts = [self._starts(side, chosen, rest, pending=not again) for side, rest in sides]
         if not again and (objects is not None or not any(starts)):
-            every = [self._starts(side, chosen, rest, pending=False) for side, rest in sides]
+            # Objects that were named are tracked, also where nothing changed.
+            idle = [o for o in chosen if not any(o in begin for begin in starts)]
+            every = [self._starts(side, idle, rest, pending=False) for side, rest in sides]
             starts = [{**a, **b} for a, b in zip(every, starts, strict=True)]
-        for (side, _), begin in zip(sides, starts, strict=True):
-            yield from self._pass(side, begin, limits, until)
+        return [(side, begin) for (side, _), begin in zip(sides, starts, strict=True)]
 
     def _pass(
         self, side: _Side, starts: dict[int, int], limits: range, until: Until
