@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import MovieError, PromptError
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Points
+    from napari.layers import Image, Labels, Layer, Points, Shapes
 
 MAX_OBJECT_ID = 65_535  # labels are uint16
 
@@ -38,7 +39,7 @@ class Axes:
     shape: tuple[int, int, int]
 
 
-def level0(layer: Image) -> Any:
+def level0(layer: Image | Labels) -> Any:
     """Return the layer's array at full resolution, as it is: numpy, dask, zarr."""
     return layer.data[0] if layer.multiscale else layer.data
 
@@ -103,6 +104,41 @@ def contrast_limits(layer: Image) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
+@dataclass(frozen=True, eq=False)
+class Between:
+    """Data coordinates of one layer as data coordinates of another.
+
+    Attributes
+    ----------
+    matrix : array
+        (target axes, source axes).
+    offset : array
+        Where the source's origin lies in the target.
+    """
+
+    matrix: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    def __call__(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map positions (..., source axes) to (..., target axes)."""
+        return positions @ self.matrix.T + self.offset
+
+
+def between(source: Layer, target: Layer) -> Between:
+    """Find how two layers lie to each other in the world.
+
+    Axes are aligned at the last one, as napari does; axes that only the target has are at 0.
+    """
+
+    def through(position: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(target.world_to_data(source.data_to_world(position)), np.float64)
+
+    origin = through(np.zeros(source.ndim))
+    # Layers' transforms are affine: the unit steps say all.
+    steps = [through(step) - origin for step in np.eye(source.ndim)]
+    return Between(np.stack(steps, axis=1), origin)
+
+
 @dataclass(frozen=True)
 class Clicks:
     """Clicks on one object in one frame, in data pixels of the movie.
@@ -161,12 +197,12 @@ def read_clicks(image: Image, axes: Axes, layers: Sequence[Points]) -> tuple[Cli
         When a point lies outside the movie, or a feature cannot be used.
     """
     ids = [_object_ids(layer) for layer in layers]
-    fresh = max((i for column in ids for i in column if i is not None), default=0) + 1
+    fresh = max((i for layer_ids in ids for i in layer_ids if i is not None), default=0) + 1
     clicks: list[_Click] = []
-    for layer, column in zip(layers, ids, strict=True):
+    for layer, layer_ids in zip(layers, ids, strict=True):
         labels = _labels(layer)
         for row, (frame, y, x) in enumerate(_positions(image, axes, layer)):
-            object_id = column[row]
+            object_id = layer_ids[row]
             if object_id is None:
                 if labels[row] == 0:
                     raise PromptError(
@@ -228,36 +264,40 @@ def _position(image: Image, axes: Axes, layer: Points, row: int) -> tuple[int, f
 def _object_ids(layer: Points) -> list[int | None]:
     """Return the object id of each point, None where it has none."""
     return [
-        None if value is None else _whole(layer, "object_id", row, value, 1, MAX_OBJECT_ID)
-        for row, value in enumerate(_column(layer, "object_id"))
+        None if value is None else whole(layer, "object_id", row, value, 1, MAX_OBJECT_ID)
+        for row, value in enumerate(column(layer, "object_id"))
     ]
 
 
 def _labels(layer: Points) -> list[int]:
     """Return 1 (on the object, also where nothing is said) or 0 for each point."""
     return [
-        1 if value is None else _whole(layer, "label", row, value, 0, 1)
-        for row, value in enumerate(_column(layer, "label"))
+        1 if value is None else whole(layer, "label", row, value, 0, 1)
+        for row, value in enumerate(column(layer, "label"))
     ]
 
 
-def _column(layer: Points, name: str) -> list[Any]:
-    """Return a feature column with None for missing values."""
+def column(layer: Points | Shapes, name: str) -> list[Any]:
+    """Return a feature of each point or shape, None where it has none."""
     if name not in layer.features:
         return [None] * len(layer.data)
     # NaN, None and pandas' NA all differ from themselves or are null: ask pandas.
-    column = layer.features[name]
-    return [None if null else value for value, null in zip(column, column.isna(), strict=True)]
+    values = layer.features[name]
+    return [None if null else value for value, null in zip(values, values.isna(), strict=True)]
 
 
-def _whole(layer: Points, name: str, row: int, value: Any, low: int, high: int) -> int:
+def whole(
+    layer: Points | Shapes, name: str, row: int, value: Any, low: int, high: int,
+    *, noun: str = "point",
+) -> int:  # fmt: skip
+    """Return a feature's value as an int from `low` to `high`, or raise `PromptError`."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = float("nan")
     if not (number.is_integer() and low <= number <= high):
         raise PromptError(
-            f"“{layer.name}”: {name} of point {row + 1} must be a whole number from {low} to "
+            f"“{layer.name}”: {name} of {noun} {row + 1} must be a whole number from {low} to "
             f"{high}, it is {value!r}. Correct it in the layer's features table."
         )
     return int(number)
