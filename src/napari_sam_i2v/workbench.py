@@ -47,6 +47,8 @@ class ObjectStatus:
         Whether it must not change.
     mother
         The object it divided from.
+    prompted
+        Frames with prompts, ascending.
     """
 
     object_id: int
@@ -56,6 +58,7 @@ class ObjectStatus:
     confidence: float | None
     locked: bool
     mother: int | None
+    prompted: tuple[int, ...] = ()
 
 
 class Workbench:
@@ -285,6 +288,7 @@ class Workbench:
             confidence=float(np.nanmin(sure)) if known else None,
             locked=object_id in session.locks.objects,
             mother=session.lineage.get(object_id, (None, 0))[0],
+            prompted=tuple(sorted(frames)),
         )
 
     # ---- keeping --------------------------------------------------------------------------

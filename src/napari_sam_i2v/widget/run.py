@@ -110,10 +110,10 @@ def track(plan: Plan, labels: Any, start: Start = start_session) -> Iterator[Ste
     except SamI2VError:
         raise
     except Exception as error:
-        raise TrackingError(_advice(error)) from error
+        raise TrackingError(advice(error)) from error
 
 
-def _advice(error: Exception) -> str:
+def advice(error: Exception) -> str:
     """Say what happened and what to do next."""
     what = f"{type(error).__name__}: {error}".rstrip(": ")
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():

@@ -1,0 +1,179 @@
+"""From an image layer to a workbench: what the movie is, where its session lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam_i2v.errors import InputError
+from napari_sam_i2v.session_folder import SessionFolder, fingerprint, folder_beside, folder_for
+from napari_sam_i2v.widget.layers import (
+    Axes,
+    contrast_limits,
+    layer_data,
+    movie_array,
+)
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from numpy.typing import NDArray
+
+    from napari_sam_i2v.workbench import Workbench
+
+__all__ = ["Kept", "Opening", "open_bench", "open_folder"]
+
+
+@dataclass(frozen=True, eq=False)
+class Opening:
+    """A movie to be opened, with all that the worker needs to know of its layer."""
+
+    name: str
+    source: str | None
+    movie: Any
+    axes: Axes
+    scale: tuple[float, float, float]
+    units: tuple[str, str, str]
+    contrast: tuple[float, float] | None
+    model: str
+    view: str
+    device: str
+
+    @classmethod
+    def of(cls, image: Image, axes: Axes, *, model: str, view: str, device: str) -> Opening:
+        """Read what there is to know from a layer."""
+        use = (axes.time, image.ndim - 2, image.ndim - 1)
+        t, y, x = (float(image.scale[axis]) for axis in use)
+        units = [str(image.units[axis]) for axis in use]
+        path = image.source.path
+        return cls(
+            name=image.name, source=None if path is None else str(path),
+            movie=movie_array(image, axes), axes=axes, scale=(t, y, x),
+            units=(units[0], units[1], units[2]), contrast=contrast_limits(image),
+            model=model, view=view, device=device,
+        )  # fmt: skip
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the movie is recognised by."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "shape": list(self.axes.shape),
+            "fixed": {str(axis): index for axis, index in self.axes.fixed.items()},
+            "fingerprint": fingerprint(np.asarray(self.movie[0])),
+        }
+
+
+@dataclass
+class Kept:
+    """A session's folder, and the array that the Labels layer shows.
+
+    Attributes
+    ----------
+    folder
+        Where everything is kept.
+    shown
+        What the layer shows: the store's own array, or a copy in memory with the layer's axes.
+    copy
+        (T, Y, X) of the copy, None where the store itself is shown.
+    reopened
+        Whether the session was there before.
+    """
+
+    folder: SessionFolder
+    shown: Any
+    copy: NDArray[Any] | None
+    reopened: bool
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> Any:
+        """Labels to write to: the store, and the copy if there is one."""
+        return self.folder.labels if self.copy is None else _Both(self.copy, self.folder.labels)
+
+    def take_over(self, frame: int) -> None:
+        """Put into the store what was painted in the copy."""
+        if self.copy is not None:
+            self.folder.labels[frame] = self.copy[frame]
+
+
+class _Both:
+    """Labels in memory that are kept in a store, too."""
+
+    def __init__(self, copy: NDArray[Any], store: Any) -> None:
+        self._copy, self._store = copy, store
+        self.shape, self.dtype = copy.shape, copy.dtype
+
+    def __getitem__(self, frame: int) -> NDArray[Any]:
+        return self._copy[frame]
+
+    def __setitem__(self, frame: int, plane: NDArray[Any]) -> None:
+        self._store[frame] = plane
+        self._copy[frame] = plane
+
+
+def open_folder(opening: Opening, path: Path | None) -> Kept:
+    """Open a movie's session folder, or make one.
+
+    Raises
+    ------
+    SamI2VError
+        If the folder belongs to another movie, is in use, or cannot be written.
+    """
+    facts = opening.facts
+    chosen = path or folder_for(folder_beside(opening.source, opening.name), facts)
+    reopened = (chosen / "session.json").exists()
+    if reopened:
+        folder = SessionFolder.open(chosen)
+        if (why := folder.fits(facts)) is not None:
+            folder.close()
+            raise InputError(f"{why} Choose another folder.")
+    else:
+        folder = SessionFolder.create(
+            chosen, shape=opening.axes.shape, scale=opening.scale, units=opening.units, movie=facts
+        )
+    copy = None
+    if opening.axes.fixed:
+        # napari needs the layer's other axes, too, which the store does not have.
+        copy = np.stack([folder.labels[t] for t in range(opening.axes.shape[0])])
+    shown = layer_data(folder.labels if copy is None else copy, opening.axes)
+    settings = folder.state().get("settings", {})
+    return Kept(folder, shown, copy, reopened, dict(settings))
+
+
+def open_bench(opening: Opening, kept: Kept) -> Workbench:
+    """Make the workbench: imports torch, loads the model, looks at the movie's contrast."""
+    import torch
+
+    import napari_sam_i2v
+    from napari_sam_i2v.network.checkpoints import weights_sha256
+    from napari_sam_i2v.propagation.frames import estimate_contrast
+    from napari_sam_i2v.propagation.history import RecordedLabels
+    from napari_sam_i2v.propagation.session import Session
+    from napari_sam_i2v.workbench import Workbench
+
+    contrast = estimate_contrast(opening.movie, limits=opening.contrast)
+    session = Session(
+        opening.movie, model=opening.model, device=opening.device,
+        view=opening.view,  # type: ignore[arg-type]  # checked by the session
+        contrast=None if contrast is None else contrast.values,
+        labels=RecordedLabels(kept.labels),
+    )  # fmt: skip
+    settings: Mapping[str, Any] = {
+        **kept.settings,
+        "model": opening.model,
+        "model_sha256": weights_sha256(opening.model),
+        "view": opening.view,
+        "device": session.model.device.type,
+        "contrast": None if contrast is None else list(contrast.values),
+        "versions": {
+            "napari-sam-i2v": str(napari_sam_i2v.__version__),
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+        },
+    }
+    return Workbench(session, kept.folder, settings)

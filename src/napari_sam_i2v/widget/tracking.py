@@ -1,0 +1,720 @@
+"""The dock's controller, without Qt: one movie, its session, and the layers that show it.
+
+Everything here runs on the main thread, except `run` (see `desk`). It makes no layer before a
+movie is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from napari.layers import Image, Labels, Layer, Points, Shapes
+from psygnal import Signal
+
+from napari_sam_i2v.errors import InputError, MovieError, PromptError
+from napari_sam_i2v.propagation.prompts import MAX_OBJECT_ID, Prompt
+from napari_sam_i2v.widget import exports
+from napari_sam_i2v.widget.desk import (
+    Desk,
+    Event,
+    Found,
+    Job,
+    Passed,
+    PassRequest,
+    Said,
+    Stood,
+    Wrote,
+)
+from napari_sam_i2v.widget.layers import Axes, placement, resolve_axes
+from napari_sam_i2v.widget.opening import Kept, Opening, open_bench, open_folder
+from napari_sam_i2v.widget.painting import strokes
+from napari_sam_i2v.widget.prompt_layers import PromptLayers, prompts_from_layer, same_rounds
+from napari_sam_i2v.widget.review import Curves, curves_of, next_suspicious
+from napari_sam_i2v.widget.run import Pace
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_sam_i2v.propagation.session import Direction, Until
+    from napari_sam_i2v.workbench import ObjectStatus, Workbench
+
+__all__ = ["ObjectRow", "Tool", "TrackController"]
+
+Tool = Literal["point", "box", "paint"]
+Key = tuple[int, int]
+OpenBench = Callable[[Opening, Kept], "Workbench"]
+
+
+@dataclass(frozen=True)
+class ObjectRow:
+    """A line of the object list.
+
+    `state` is "empty", "not tracked", "changed", "tracked" or "locked"; `confidence` the lowest
+    over the object's frames; `colour` RGBA, 0 to 1.
+    """
+
+    object_id: int
+    name: str
+    colour: tuple[float, float, float, float]
+    prompts: int = 0
+    state: str = "empty"
+    confidence: float | None = None
+    locked: bool = False
+    mother: int | None = None
+
+
+class TrackController:
+    """What the dock does, for any view.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer, or napari's proxy of it.
+    bench : callable
+        Makes the workbench of an opened movie, on the worker's thread; tests put another in.
+    """
+
+    objects_changed = Signal()
+    busy_changed = Signal(bool)
+    progress_changed = Signal()
+    curves_changed = Signal()
+    history_changed = Signal()
+    opened_changed = Signal()
+    problem = Signal(str)
+    note = Signal(str)
+    work_wanted = Signal()
+
+    def __init__(self, viewer: ViewerModel, *, bench: OpenBench = open_bench) -> None:
+        self.viewer = viewer
+        self._bench_of = bench
+        self._clear()
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def _clear(self) -> None:
+        self.image: Image | None = None
+        self.labels: Labels | None = None
+        self.prompt_layers: PromptLayers | None = None
+        self.tool: Tool | None = None
+        self._axes: Axes | None = None
+        self._kept: Kept | None = None
+        self._desk: Desk | None = None
+        self._stood = Stood((), (), None, None, frozenset(), show=False)
+        self._shown: dict[Key, tuple[Prompt, ...]] = {}
+        self._names: dict[int, str] = {}
+        self._current = 1
+        self._undrawn: set[int] = set()
+        self._latest = 0
+        self._progress = (0, 0)
+        self._pace = Pace(1)
+        self._was_busy = False
+
+    # ---- opening ----------------------------------------------------------------------------
+
+    def images(self) -> list[Image]:
+        """Return the Image layers, bottom first."""
+        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+
+    def prompt_sources(self) -> list[Layer]:
+        """Return layers of the user's that hold points, shapes or labels to prompt with."""
+        own = self.own_layers
+        kinds = (Points, Shapes, Labels)
+        return [x for x in self.viewer.layers if isinstance(x, kinds) and x not in own]
+
+    @property
+    def opened(self) -> bool:
+        """Whether a movie is open."""
+        return self._desk is not None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the session is kept."""
+        return None if self._kept is None else self._kept.folder.path
+
+    def open(
+        self,
+        image: Image,
+        *,
+        model: str = "default",
+        view: str = "auto",
+        device: str = "auto",
+        folder: Path | None = None,
+    ) -> None:
+        """Open a movie's session, the one it had if there is one; adds our layers.
+
+        Parameters
+        ----------
+        image : Image
+            The movie's layer.
+        model, view, device : str
+            As for `Session`.
+        folder : Path, optional
+            Where to keep the session; beside the movie by default.
+
+        Raises
+        ------
+        SamI2VError
+            If the layer is no movie, or the folder cannot be used.
+        """
+        self.close()
+        axes = resolve_axes(image, self.viewer.dims.point)
+        opening = Opening.of(image, axes, model=model, view=view, device=device)
+        kept = open_folder(opening, folder)
+        self.image, self._axes, self._kept = image, axes, kept
+        self._desk = Desk(lambda: self._bench_of(opening, kept))
+        self.labels = self._add_labels(image, axes, kept)
+        self.prompt_layers = PromptLayers(
+            self.viewer, image, axes, colour_of=self._colour, on_change=self._on_prompts
+        )
+        self._names = {int(i): str(n) for i, n in kept.settings.get("names", {}).items()}
+        self.current_object = 1
+        self.viewer.layers.selection.active = self.prompt_layers.points
+        self.opened_changed.emit()
+        if kept.reopened:
+            self.note.emit(f"Reopened the session in {kept.folder.path}.")
+        self._want_work()
+
+    def _add_labels(self, image: Image, axes: Axes, kept: Kept) -> Labels:
+        layer = self.viewer.add_labels(
+            kept.shown,
+            name=f"{image.name} tracked",
+            metadata={"napari_sam_i2v": {"role": "tracked", "folder": str(kept.folder.path)}},
+            **placement(image, axes),
+        )
+        layer.events.paint.connect(self._on_paint)
+        layer.bind_key("Control-Z", lambda _: self.undo(), overwrite=True)
+        layer.bind_key("Control-Shift-Z", lambda _: self.redo(), overwrite=True)
+        return layer
+
+    def close(self) -> None:
+        """Let go of the session; it stays in its folder, and the layers stay in the viewer.
+
+        No worker may run any more.
+        """
+        if self._kept is None:
+            return
+        if self.prompt_layers is not None:
+            self.prompt_layers.detach()
+        if self.labels is not None:
+            self.labels.events.paint.disconnect(self._on_paint)
+            for key in ("Control-Z", "Control-Shift-Z"):
+                self.labels.bind_key(key, None)
+            self.labels.editable = False
+        self._kept.folder.close()
+        self._clear()
+        self.opened_changed.emit()
+        self.objects_changed.emit()
+
+    def _on_removed(self, event: Any) -> None:
+        """Without its movie or its labels, a session has nothing to stand on."""
+        if self._desk is None or event.value not in (self.image, self.labels):
+            return
+        folder = self.folder
+        self._desk.cancel()
+        if self.busy:
+            self._closing = True
+        else:
+            self.close()
+        self.note.emit(f"The session was closed; it is kept in {folder}.")
+
+    _closing = False
+
+    # ---- objects ----------------------------------------------------------------------------
+
+    def rows(self) -> list[ObjectRow]:
+        """Return the object list; the current object is in it before it has a prompt."""
+        rows = [self._row(status) for status in self._stood.objects]
+        if self.opened and self._current not in {row.object_id for row in rows}:
+            rows.append(self._new_row(self._current, "empty"))
+        return sorted(rows, key=lambda row: row.object_id)
+
+    def _row(self, status: ObjectStatus) -> ObjectRow:
+        if status.locked:
+            state = "locked"
+        elif not status.prompts:
+            state = "empty"
+        elif status.tracked:
+            state = "changed" if status.pending else "tracked"
+        else:
+            state = "not tracked"
+        return replace(
+            self._new_row(status.object_id, state),
+            prompts=status.prompts,
+            confidence=status.confidence,
+            locked=status.locked,
+            mother=status.mother,
+        )
+
+    def _new_row(self, object_id: int, state: str) -> ObjectRow:
+        r, g, b, a = (float(v) for v in self._colour(object_id))
+        name = self._names.get(object_id, f"object {object_id}")
+        return ObjectRow(object_id, name, (r, g, b, a), state=state)
+
+    def _colour(self, object_id: int) -> np.ndarray:
+        colour = None if self.labels is None else self.labels.get_color(object_id)
+        return np.array([1.0, 1.0, 1.0, 1.0]) if colour is None else np.asarray(colour)
+
+    @property
+    def current_object(self) -> int:
+        """The object that prompts are for."""
+        return self._current
+
+    @current_object.setter
+    def current_object(self, object_id: int) -> None:
+        self._current = int(object_id)
+        if self.prompt_layers is not None:
+            self.prompt_layers.current_object = self._current
+        if self.labels is not None:
+            self.labels.selected_label = self._current
+        self.objects_changed.emit()
+
+    def new_object(self) -> int:
+        """Make the next free id the current object; returns it."""
+        taken = {status.object_id for status in self._stood.objects}
+        taken |= {object_id for object_id, _ in self._shown}
+        free = max(taken, default=0) + 1
+        if free > MAX_OBJECT_ID:
+            free = next(i for i in range(1, MAX_OBJECT_ID + 2) if i not in taken)
+        self.current_object = free
+        return free
+
+    def select_at_cursor(self) -> None:
+        """Make the object under the mouse pointer the current one."""
+        if self.labels is None:
+            return
+        at = np.asarray(self.viewer.cursor.position)[-self.labels.ndim :]
+        place = np.round(self.labels.world_to_data(at)).astype(int)
+        shape = self.labels.data.shape
+        if all(0 <= i < n for i, n in zip(place, shape, strict=True)):
+            value = int(np.asarray(self.labels.data[tuple(place.tolist())]))
+            if value:
+                self.current_object = value
+
+    def rename(self, object_id: int, name: str) -> None:
+        """Give an object a name of its own, or with an empty one its usual one."""
+        if name.strip() and name != f"object {object_id}":
+            self._names[object_id] = name.strip()
+        else:
+            self._names.pop(object_id, None)
+        names = {str(i): n for i, n in self._names.items()}
+
+        def act(bench: Workbench) -> Iterable[int]:
+            bench.settings["names"] = names
+            bench.save()
+            return ()
+
+        self._put(Job(act, key="names"))
+
+    def delete(self, objects: Sequence[int]) -> None:
+        """Erase objects with their prompts."""
+        known = self._known(objects)
+
+        def act(bench: Workbench) -> Iterable[int]:
+            bench.remove(known)
+            return range(bench.session.n_frames)
+
+        if known:
+            self._put(Job(act, shows=True))
+
+    def merge(self, objects: Sequence[int], into: int) -> None:
+        """Make objects part of another."""
+        others = [object_id for object_id in objects if object_id != into]
+        if not others:
+            raise PromptError("Choose two or more objects to merge.")
+        self._put(Job(lambda bench: bench.merge(others, into=into), shows=True))
+
+    def swap(self, a: int, b: int) -> None:
+        """Swap two objects from the frame on screen on."""
+        frame = self.frame
+        self._put(Job(lambda bench: bench.swap(a, b, frame=frame), shows=True))
+
+    def divide(self, object_id: int) -> None:
+        """Mark a division on the frame on screen; the second daughter becomes current."""
+        frame, first = self.frame, self.new_object()
+        daughters = (first, first + 1)
+        self.current_object = daughters[1]
+        self._put(
+            Job(lambda bench: bench.divide(object_id, frame=frame, daughters=daughters),
+                shows=True)
+        )  # fmt: skip
+        self.note.emit(
+            f"Object {object_id} ends before frame {frame}. Check daughter {first}, and click "
+            f"on daughter {first + 1}."
+        )
+
+    def lock_objects(self, objects: Sequence[int], locked: bool) -> None:
+        """Lock objects, or release them."""
+        known = self._known(objects)
+        self._put(_silent(lambda bench: bench.lock_objects(known, locked=locked)))
+
+    def lock_frame(self, locked: bool) -> None:
+        """Lock the frame on screen for all objects, or release it."""
+        frame = self.frame
+        self._put(_silent(lambda bench: bench.lock_frames([frame], locked=locked)))
+
+    @property
+    def frame_locked(self) -> bool:
+        """Whether the frame on screen is locked."""
+        return self.frame in self._stood.locked_frames
+
+    def _known(self, objects: Iterable[int]) -> list[int]:
+        there = {status.object_id for status in self._stood.objects}
+        return [object_id for object_id in objects if object_id in there]
+
+    # ---- prompting --------------------------------------------------------------------------
+
+    def arm(self, tool: Tool | None) -> None:
+        """Make clicks and drags on the canvas prompt, or move the camera again."""
+        self.tool = tool
+        if self.prompt_layers is None or self.labels is None:
+            return
+        self.prompt_layers.arm(tool if tool != "paint" else None)
+        self.labels.mode = "pan_zoom"
+        if tool == "paint":
+            self.viewer.layers.selection.active = self.labels
+            self.labels.selected_label = self._current
+            self.labels.mode = "paint"
+
+    def take_prompts(self, layer: Layer) -> None:
+        """Prompt with what is in a layer of the user's; raises `SamI2VError`."""
+        image, axes = self._movie()
+        taken = {status.object_id for status in self._stood.objects}
+        prompts = prompts_from_layer(image, axes, layer, frame=self.frame, taken=taken)
+        name = f"prompts of “{layer.name}”"
+        self._put(Job(lambda bench: bench.add(prompts, name), shows=True))
+
+    def _on_prompts(self) -> None:
+        """The user edited the prompt layers: answer what changed."""
+        if self.prompt_layers is None:
+            return
+        said = self.prompt_layers.read()
+        for problem in self.prompt_layers.problems:
+            self.problem.emit(problem)
+        shown, self._shown = self._shown, said
+        masks = {(p.object_id, p.frame): p for p in self._stood.prompts if p.mask is not None}
+        for key in sorted({*said, *shown}):
+            rounds = said.get(key, ())
+            if not same_rounds(rounds, shown.get(key, ())):
+                boxed = any(prompt.box is not None for prompt in rounds)
+                mask = () if boxed or key not in masks else (masks[key],)
+                self._put_prompts(key, (*mask, *rounds))
+
+    def _put_prompts(self, key: Key, rounds: tuple[Prompt, ...]) -> None:
+        object_id, frame = key
+        desk = self._open_desk()
+
+        def act(bench: Workbench) -> Iterable[int]:
+            whole = not rounds and bench.session.prompts.frames(object_id) == (frame,)
+            bench.set_prompts(object_id, frame, rounds, wanted=desk.wanted(("prompt", key)))
+            return range(bench.session.n_frames) if whole else [frame]
+
+        self._put(Job(act, key=("prompt", key)))
+
+    def _on_paint(self, event: Any) -> None:
+        """A stroke of the brush, the eraser or the bucket makes mask prompts."""
+        if self.labels is None or self._axes is None:
+            return
+        for stroke in strokes(event.value, self.labels, self._axes):
+            for object_id in stroke.objects:
+                self._put(self._painted(object_id, stroke.frame, stroke.before))
+
+    def _painted(self, object_id: int, frame: int, before: np.ndarray) -> Job:
+        kept = self._kept
+
+        def act(bench: Workbench) -> Iterable[int]:
+            if kept is not None:
+                kept.take_over(frame)
+            try:
+                bench.paint(object_id, frame, before=before)
+            except PromptError:
+                bench.session.labels[frame] = before
+                raise
+            return [frame]
+
+        return Job(act, shows=True)
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        self._put(Job(lambda bench: _frames(bench.undo()), shows=True))
+
+    def redo(self) -> None:
+        """Make the change again that was undone last."""
+        self._put(Job(lambda bench: _frames(bench.redo()), shows=True))
+
+    @property
+    def undo_name(self) -> str | None:
+        """What `undo` takes back; None if nothing."""
+        return self._stood.undo
+
+    @property
+    def redo_name(self) -> str | None:
+        """What `redo` makes again; None if nothing."""
+        return self._stood.redo
+
+    # ---- propagating ------------------------------------------------------------------------
+
+    def propagate(
+        self,
+        *,
+        direction: Direction = "forward",
+        objects: Sequence[int] | None = None,
+        span: Literal["movie", "here"] | range = "movie",
+        until: Until = "end",
+    ) -> None:
+        """Track; goes on where a pass was stopped.
+
+        Parameters
+        ----------
+        direction
+            Forward, backward, or both ways from each object's prompts.
+        objects
+            Which; None for all that are not locked.
+        span
+            The whole movie: what is to be done there. "here" or a range of frames: those frames
+            anew, from the frame on screen on, in the direction of the pass.
+        until
+            "prompted": each object stops before its next prompted or locked frame.
+
+        Raises
+        ------
+        PromptError
+            If there is nothing to track.
+        """
+        desk = self._open_desk()
+        if not any(status.prompts for status in self._stood.objects) and not self._shown:
+            raise PromptError("Click on each object once, on any frame, then track.")
+        _, axes = self._movie()
+        n_frames, frame = axes.shape[0], self.frame
+        frames = span if isinstance(span, range) else None
+        if span == "here" and direction != "both":
+            frames = range(frame, n_frames) if direction == "forward" else range(frame + 1)
+        desk.begin(
+            PassRequest(
+                direction,
+                None if objects is None else tuple(objects),
+                frames,
+                until,
+                anew=frames is not None,
+            )
+        )
+        self._want_work()
+
+    def cancel(self) -> None:
+        """Stop the pass after the frame in work; finished frames stay."""
+        if self._desk is not None:
+            self._desk.cancel()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the worker has something to do."""
+        return self._desk is not None and self._desk.has_work
+
+    @property
+    def tracking(self) -> bool:
+        """Whether a pass is under way."""
+        return self._desk is not None and self._desk.tracking
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Frames done, frames to do."""
+        return self._progress
+
+    @property
+    def progress_text(self) -> str:
+        """Progress in words, with pace and time left."""
+        return str(self._pace)
+
+    # ---- reviewing --------------------------------------------------------------------------
+
+    def curves(self, objects: Iterable[int]) -> list[Curves]:
+        """Return confidence and area over time of objects that have answers."""
+        if self._desk is None or self._desk.bench is None:
+            return []
+        table = self._desk.bench.session.confidence
+        prompted = {status.object_id: status.prompted for status in self._stood.objects}
+        return [
+            curves_of(i, table.of(i), area=table.area(i), prompted=prompted[i])
+            for i in objects
+            if i in prompted
+        ]
+
+    def next_suspicious(self, step: int) -> None:
+        """Go to the next (1) or previous (-1) frame that is worth a look."""
+        everything = [status.object_id for status in self._stood.objects]
+        found = next_suspicious(self.curves(everything), self.frame, 1 if step > 0 else -1)
+        if found is None:
+            self.note.emit("No doubtful frame " + ("after" if step > 0 else "before") + " this.")
+            return
+        frame, self.current_object = found
+        self.go_to(frame)
+        self.note.emit(f"Frame {frame}: look at object {self._current}.")
+
+    @property
+    def n_frames(self) -> int:
+        """Length of the open movie; 0 without one."""
+        return 0 if self._axes is None else self._axes.shape[0]
+
+    @property
+    def frame(self) -> int:
+        """The movie's frame on screen."""
+        if self.labels is None or self._axes is None:
+            return 0
+        point = np.asarray(self.viewer.dims.point)[-self.labels.ndim :]
+        at = float(self.labels.world_to_data(point)[self._axes.time])
+        return int(np.clip(round(at), 0, self._axes.shape[0] - 1))
+
+    def go_to(self, frame: int) -> None:
+        """Show a frame of the movie."""
+        if self.labels is None or self._axes is None:
+            return
+        at, time = np.zeros(self.labels.ndim), self._axes.time
+        at[time] = frame
+        axis = self.viewer.dims.ndim - self.labels.ndim + time
+        if axis in self.viewer.dims.not_displayed:
+            self.viewer.dims.set_point(axis, float(self.labels.data_to_world(at)[time]))
+
+    def draw(self, *, follow: bool) -> None:
+        """Show what was written since the last call; with `follow`, go to the latest frame."""
+        undrawn, self._undrawn = self._undrawn, set()
+        if not undrawn or self.labels is None or self.labels not in self.viewer.layers:
+            return
+        if follow and self.tracking:
+            self.go_to(self._latest)
+        if self.frame in undrawn or self.viewer.dims.ndisplay > 2:
+            self.labels.refresh(extent=False, highlight=False, thumbnail=False)
+
+    # ---- keeping ----------------------------------------------------------------------------
+
+    def save_labels(self, path: str | Path) -> None:
+        """Save the labels as .tif or .zarr."""
+        self._put(exports.labels_job(Path(path), self._kept_now()))
+
+    def save_prompts(self, path: str | Path) -> None:
+        """Save the prompts as .json or .csv, for the command line."""
+        self._put(exports.prompts_job(Path(path)))
+
+    def save_measurements(self, path: str | Path) -> None:
+        """Save a row per object and frame as .csv."""
+        self._put(exports.measurements_job(Path(path), self._kept_now()))
+
+    def add_tracks(self) -> None:
+        """Add a Tracks layer with lineage."""
+        self._put(exports.tracks_job(self._kept_now()))
+
+    # ---- the worker -------------------------------------------------------------------------
+
+    def run(self) -> Iterator[Event]:
+        """Work, on a worker's thread; `handle` takes what is yielded, on the main thread."""
+        yield from self._open_desk().run()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a worker is needed."""
+        return self.busy
+
+    def handle(self, event: object) -> None:
+        """Take an event of the worker, on the main thread."""
+        if self._desk is None:
+            return
+        if isinstance(event, Wrote):
+            self._undrawn.update(event.frames)
+        elif isinstance(event, Passed):
+            self._on_passed(event)
+        elif isinstance(event, Stood):
+            self._on_stood(event)
+        elif isinstance(event, Said):
+            (self.problem if event.problem else self.note).emit(event.text)
+        elif isinstance(event, Found):
+            self._on_found(event)
+        self._tell_busy()
+
+    def failed(self, error: Exception) -> None:
+        """Take an error that ended the worker."""
+        self.problem.emit(str(error))
+        if self._desk is not None and self._desk.bench is None:
+            self.close()  # the model could not be loaded
+        self._tell_busy()
+
+    def finished(self) -> None:
+        """Note that the worker has ended."""
+        if self._closing:
+            self._closing = False
+            self.close()
+        self._tell_busy()
+
+    def _on_passed(self, event: Passed) -> None:
+        if event.frame < 0:
+            self._pace = Pace(event.total)
+        else:
+            self._pace.tick()
+            self._undrawn.add(event.frame)
+            self._latest = event.frame
+        self._progress = (event.done, event.total)
+        self.progress_changed.emit()
+
+    def _on_stood(self, event: Stood) -> None:
+        self._stood = event
+        if event.show and self.prompt_layers is not None:
+            self.prompt_layers.show(event.prompts)
+            self._shown = self.prompt_layers.read()
+        self.objects_changed.emit()
+        self.history_changed.emit()
+        self.curves_changed.emit()
+
+    def _on_found(self, event: Found) -> None:
+        if event.name == "tracks" and self.image is not None:
+            placed = exports.tracks_placement(self.image, event.value)
+            self.viewer.add_tracks(name=f"{self.image.name} tracks", **placed)
+
+    def _put(self, job: Job) -> None:
+        self._open_desk().put(job)
+        self._want_work()
+
+    def _want_work(self) -> None:
+        self._tell_busy()
+        self.work_wanted.emit()
+
+    def _tell_busy(self) -> None:
+        if self.busy != self._was_busy:
+            self._was_busy = self.busy
+            self.busy_changed.emit(self.busy)
+
+    def _open_desk(self) -> Desk:
+        if self._desk is None:
+            raise InputError("Open a movie first.")
+        return self._desk
+
+    def _kept_now(self) -> Kept:
+        if self._kept is None:
+            raise InputError("Open a movie first.")
+        return self._kept
+
+    def _movie(self) -> tuple[Image, Axes]:
+        if self.image is None or self._axes is None:
+            raise MovieError("Open a movie first, or one of File ▸ Open Sample ▸ SAM-I2V.")
+        return self.image, self._axes
+
+    @property
+    def own_layers(self) -> list[Layer]:
+        """Return our layers of the open movie: labels, clicks, boxes."""
+        own: list[Layer | None] = [self.labels]
+        if self.prompt_layers is not None:
+            own += self.prompt_layers.layers
+        return [layer for layer in own if layer is not None]
+
+
+def _silent(act: Callable[[Workbench], object]) -> Job:
+    """A job that writes no frame."""
+
+    def run(bench: Workbench) -> Iterable[int]:
+        act(bench)
+        return ()
+
+    return Job(run)
+
+
+def _frames(step: Any) -> Iterable[int]:
+    return () if step is None else list(step.crops)

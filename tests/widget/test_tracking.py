@@ -1,0 +1,443 @@
+"""The dock's controller without Qt: what is done in layers becomes labels, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.layers import Labels
+from tests.network import tiny
+from tests.propagation.fakes import BrightEngine, discs, only
+
+from napari_sam_i2v.errors import PromptError
+from napari_sam_i2v.prompt_files import read_prompts
+from napari_sam_i2v.propagation import session as session_module
+from napari_sam_i2v.propagation.history import RecordedLabels
+from napari_sam_i2v.propagation.session import Session
+from napari_sam_i2v.widget.opening import Kept, Opening
+from napari_sam_i2v.widget.tracking import TrackController
+from napari_sam_i2v.workbench import Workbench
+
+CENTRES = [[(16.0, 10.0 + 2 * t), (48.0, 50.0 - 2 * t)] for t in range(10)]
+
+
+def bench_of(opening: Opening, kept: Kept) -> Workbench:
+    session = Session(
+        opening.movie, model=tiny.shared_fine(), device="cpu", view="follow",
+        contrast=(0, 255), labels=RecordedLabels(kept.labels),
+    )  # fmt: skip
+    return Workbench(session, kept.folder, {"model": "tiny", **kept.settings})
+
+
+class Told:
+    """What a controller said."""
+
+    def __init__(self, controller: TrackController) -> None:
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        controller.problem.connect(self.problems.append)
+        controller.note.connect(self.notes.append)
+
+
+def drive(controller: TrackController, stop_after: int | None = None) -> None:
+    """Do the worker's work here, as far as `stop_after` frames of a pass."""
+    while controller.has_work:
+        work = controller.run()
+        for event in work:
+            controller.handle(event)
+            if stop_after is not None and controller.progress[0] >= stop_after:
+                controller.cancel()
+    controller.finished()
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    viewer = ViewerModel()
+    movie = discs(CENTRES, (64, 64), values=(200, 120))
+    viewer.add_image(movie, name="cells", scale=(2.0, 0.5, 0.5), axis_labels=("t", "y", "x"))
+    return viewer
+
+
+@pytest.fixture
+def controller(
+    viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TrackController]:
+    monkeypatch.setattr(session_module, "Engine", BrightEngine)
+    controller = TrackController(viewer, bench=bench_of)
+    controller.open(viewer.layers["cells"], folder=tmp_path / "s.sam-i2v")
+    drive(controller)
+    yield controller
+    controller.close()
+
+
+def click(controller: TrackController, frame: int, y: float, x: float) -> None:
+    """As napari's own add mode does it, at data pixels of the movie."""
+    controller.go_to(frame)
+    assert controller.prompt_layers is not None
+    controller.prompt_layers.points.add([[frame, y, x]])
+    drive(controller)
+
+
+def two(controller: TrackController) -> None:
+    click(controller, 0, 16, 10)
+    controller.new_object()
+    click(controller, 0, 48, 50)
+
+
+def planes(controller: TrackController) -> np.ndarray:
+    assert controller.labels is not None
+    return np.asarray(controller.labels.data[:])
+
+
+def paint(layer: Labels, indices: tuple[Any, ...], new: int) -> None:
+    """A stroke, as napari's brush makes it: pixels first, then the event."""
+    old = np.asarray(layer.data[:])[indices]
+    data = np.asarray(layer.data[indices[0][0]])
+    data[indices[1:]] = new
+    layer.data[int(indices[0][0])] = data
+    layer.events.paint(value=[(indices, old, new)])
+
+
+def test_a_click_is_answered_before_anything_is_tracked(controller: TrackController) -> None:
+    click(controller, 3, 16, 16)
+    assert only(planes(controller)[3], 1)[16, 16]
+    assert not planes(controller)[[0, 1, 2, 4, 5]].any()
+    row = controller.rows()[0]
+    assert (row.object_id, row.prompts, row.state) == (1, 1, "not tracked")
+
+
+def test_results_lie_where_the_calibrated_movie_lies(controller: TrackController) -> None:
+    layer = controller.labels
+    assert layer is not None
+    np.testing.assert_array_equal(layer.scale, (2.0, 0.5, 0.5))
+    assert layer.axis_labels == ("t", "y", "x")
+
+
+def test_tracking_reports_progress_and_finishes(controller: TrackController) -> None:
+    two(controller)
+    told = Told(controller)
+    controller.propagate()
+    assert controller.tracking
+    drive(controller)
+    assert controller.progress == (10, 10)
+    assert not controller.busy
+    assert [row.state for row in controller.rows()] == ["tracked", "tracked"]
+    assert told.notes[-1] == "Done. 10 frames tracked."
+    assert all(only(planes(controller), i).any(axis=(1, 2)).all() for i in (1, 2))
+    controller.propagate()
+    drive(controller)
+    assert told.notes[-1] == "Everything is tracked already."
+
+
+def test_cancel_keeps_what_is_done_and_track_goes_on(controller: TrackController) -> None:
+    two(controller)
+    told = Told(controller)
+    controller.propagate()
+    drive(controller, stop_after=4)
+    assert told.notes[-1] == "Cancelled. 4 frames tracked."
+    assert planes(controller)[3].any()
+    assert not planes(controller)[4].any()
+    controller.propagate()
+    drive(controller)
+    assert controller.progress == (6, 6)
+    assert planes(controller)[9].any()
+
+
+def test_a_click_during_a_pass_is_answered_and_the_pass_goes_on(
+    controller: TrackController,
+) -> None:
+    two(controller)
+    controller.propagate()
+    seen = []
+    for event in controller.run():
+        controller.handle(event)
+        seen.append(type(event).__name__)
+        if controller.progress[0] == 3 and "Wrote" not in seen:
+            controller.new_object()
+            controller.prompt_layers.points.add([[8, 16, 26]])
+    assert planes(controller)[9].any()
+    first_click = seen.index("Wrote")
+    assert seen[first_click - 1] == "Passed"
+    assert "Passed" in seen[first_click:]
+    assert controller.rows()[2].state == "tracked"
+
+
+def test_only_the_corrected_object_is_tracked_again(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    before = planes(controller)
+    controller.current_object = 2
+    click(controller, 5, 48, 40)
+    assert [row.state for row in controller.rows()] == ["tracked", "changed"]
+    controller.propagate()
+    drive(controller)
+    np.testing.assert_array_equal(only(planes(controller), 1), only(before, 1))
+    assert controller.progress == (5, 5)
+
+
+def test_deleting_one_click_and_undoing_it(controller: TrackController) -> None:
+    two(controller)
+    points = controller.prompt_layers.points
+    points.selected_data = {0}
+    points.remove_selected()
+    drive(controller)
+    assert [row.object_id for row in controller.rows()] == [2]
+    assert not only(planes(controller), 1).any()
+    controller.undo()
+    drive(controller)
+    assert len(points.data) == 2
+    assert only(planes(controller)[0], 1).any()
+    controller.redo()
+    drive(controller)
+    assert len(points.data) == 1
+
+
+def test_undo_and_redo_name_what_they_do(controller: TrackController) -> None:
+    assert controller.undo_name is None
+    click(controller, 0, 16, 10)
+    assert controller.undo_name == "prompt of object 1"
+    controller.undo()
+    drive(controller)
+    assert (controller.undo_name, controller.redo_name) == (None, "prompt of object 1")
+    assert len(controller.prompt_layers.points.data) == 0
+
+
+def test_painting_makes_a_mask_prompt_that_sticks(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    y, x = (a.ravel() for a in np.mgrid[2:8, 2:8])
+    paint(controller.labels, (np.full(y.shape, 4), y, x), 1)
+    drive(controller)
+    assert only(planes(controller)[4], 1)[2:8, 2:8].all()
+    controller.propagate()
+    drive(controller)
+    assert only(planes(controller)[4], 1)[2:8, 2:8].all()
+    controller.undo()
+    controller.undo()
+    drive(controller)
+    assert not planes(controller)[4][2:8, 2:8].any()
+
+
+def test_erasing_is_a_correction_of_who_lost_pixels(controller: TrackController) -> None:
+    two(controller)
+    y, x = np.nonzero(only(planes(controller)[0], 1))
+    half = x < 10
+    paint(controller.labels, (np.zeros(half.sum(), int), y[half], x[half]), 0)
+    drive(controller)
+    assert controller.rows()[0].prompts == 1
+    assert not only(planes(controller)[0], 1)[:, :10].any()
+    assert only(planes(controller)[0], 1).any()
+
+
+def test_paint_on_a_locked_object_is_put_back_and_said(controller: TrackController) -> None:
+    two(controller)
+    controller.lock_objects([1], True)
+    drive(controller)
+    before, told = planes(controller), Told(controller)
+    paint(controller.labels, (np.zeros(3, int), np.arange(3), np.arange(3)), 1)
+    drive(controller)
+    np.testing.assert_array_equal(planes(controller), before)
+    assert told.problems == ["Object 1 is locked: unlock it first."]
+    controller.current_object = 1
+    click(controller, 2, 16, 14)
+    assert len(controller.prompt_layers.points.data) == 2  # the refused click is gone again
+
+
+def test_swap_merge_divide_and_delete(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    before = planes(controller)
+    controller.go_to(6)
+    controller.swap(1, 2)
+    drive(controller)
+    np.testing.assert_array_equal(only(planes(controller)[6:], 1), only(before[6:], 2))
+    controller.divide(2)
+    assert controller.current_object == 4
+    drive(controller)
+    assert {row.object_id: row.mother for row in controller.rows()} == {1: None, 2: None, 3: 2,
+                                                                       4: 2}  # fmt: skip
+    controller.merge([3, 2], 2)
+    controller.delete([1])
+    drive(controller)
+    assert [row.object_id for row in controller.rows()] == [2, 4]
+    with pytest.raises(PromptError, match="two or more"):
+        controller.merge([2], 2)
+
+
+def test_locking_the_frame_on_screen(controller: TrackController) -> None:
+    two(controller)
+    controller.go_to(4)
+    controller.lock_frame(True)
+    drive(controller)
+    assert controller.frame_locked
+    controller.propagate()
+    drive(controller)
+    assert not planes(controller)[4].any()
+    controller.go_to(5)
+    assert not controller.frame_locked
+
+
+def test_here_tracks_again_from_the_frame_on_screen(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    controller.go_to(7)
+    controller.propagate(span="here")
+    drive(controller)
+    assert controller.progress == (3, 3)
+
+
+def test_nothing_to_track_is_said(controller: TrackController) -> None:
+    with pytest.raises(PromptError, match="Click on each object once"):
+        controller.propagate()
+
+
+def test_layers_of_the_user_become_prompts(
+    controller: TrackController, viewer: ViewerModel
+) -> None:
+    seeds = np.zeros((64, 64), np.uint16)
+    seeds[12:20, 6:14], seeds[44:52, 46:54] = 7, 9
+    layer = viewer.add_labels(seeds, scale=(0.5, 0.5), name="nuclei of frame 0")
+    assert layer in controller.prompt_sources()
+    controller.go_to(0)
+    controller.take_prompts(layer)
+    drive(controller)
+    assert [row.object_id for row in controller.rows()] == [1, 7, 9]
+    np.testing.assert_array_equal(planes(controller)[0], seeds)
+    controller.undo()
+    drive(controller)
+    assert not planes(controller).any()
+
+
+def test_curves_and_the_next_doubtful_frame(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    curves = controller.curves([1, 2, 99])
+    assert [c.object_id for c in curves] == [1, 2]
+    assert np.isfinite(curves[0].area).all()
+    told = Told(controller)
+    controller.go_to(9)
+    controller.next_suspicious(1)
+    assert told.notes == ["No doubtful frame after this."]
+
+
+def test_closing_and_opening_again_restores_everything(
+    controller: TrackController, viewer: ViewerModel
+) -> None:
+    two(controller)
+    controller.rename(2, "the dim one")
+    controller.propagate()
+    drive(controller, stop_after=4)
+    before, folder = planes(controller), controller.folder
+    controller.close()
+    assert not controller.opened
+    for layer in list(viewer.layers)[1:]:
+        viewer.layers.remove(layer)
+    told = Told(controller)
+    controller.open(viewer.layers["cells"], folder=folder)
+    drive(controller)
+    assert told.notes[0] == f"Reopened the session in {folder}."
+    np.testing.assert_array_equal(planes(controller), before)
+    assert len(controller.prompt_layers.points.data) == 2
+    assert controller.rows()[1].name == "the dim one"
+    controller.propagate()
+    drive(controller)
+    assert controller.progress == (6, 6)
+
+
+def test_removing_our_labels_closes_the_session(
+    controller: TrackController, viewer: ViewerModel
+) -> None:
+    told, folder = Told(controller), controller.folder
+    viewer.layers.remove(controller.labels)
+    drive(controller)
+    assert not controller.opened
+    assert told.notes == [f"The session was closed; it is kept in {folder}."]
+
+
+def test_saving_gives_the_files_of_the_command_line(
+    controller: TrackController, viewer: ViewerModel, tmp_path: Path
+) -> None:
+    two(controller)
+    controller.propagate()
+    controller.save_labels(tmp_path / "labels.tif")
+    controller.save_prompts(tmp_path / "prompts.json")
+    controller.save_measurements(tmp_path / "table.csv")
+    controller.add_tracks()
+    drive(controller)
+    controller.save_labels(tmp_path / "labels.tif")
+    drive(controller)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "labels.tif"), planes(controller))
+    assert [p.object_id for p in read_prompts(tmp_path / "prompts.json")] == [1, 2]
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 2
+    tracks = viewer.layers["cells tracks"]
+    np.testing.assert_array_equal(tracks.scale, (2.0, 0.5, 0.5))
+
+
+def test_a_fixed_z_of_a_volume_is_tracked_and_shown_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "Engine", BrightEngine)
+    viewer = ViewerModel()
+    movie = np.stack([np.zeros((10, 64, 64), np.uint8), discs(CENTRES, (64, 64), values=(200, 120)),
+                      np.zeros((10, 64, 64), np.uint8)], axis=1)  # fmt: skip
+    image = viewer.add_image(movie, name="volume", axis_labels=("t", "z", "y", "x"))
+    viewer.dims.set_point(1, 1)
+    controller = TrackController(viewer, bench=bench_of)
+    controller.open(image, folder=tmp_path / "z.sam-i2v")
+    controller.prompt_layers.points.add([[0, 1, 16, 10]])
+    controller.propagate()
+    drive(controller)
+    assert controller.labels.data.shape == (10, 1, 64, 64)
+    np.testing.assert_array_equal(controller.labels.translate, (0, 1, 0, 0))
+    assert controller.labels.data[9, 0].any()
+    folder = controller.folder
+    controller.close()
+    viewer.layers.remove(viewer.layers["volume tracked"])
+    controller.open(image, folder=folder)
+    drive(controller)
+    assert controller.labels.data[9, 0].any()
+    controller.close()
+
+
+def test_two_controllers_do_not_disturb_each_other(
+    controller: TrackController, tmp_path: Path
+) -> None:
+    other_viewer = ViewerModel()
+    other_viewer.add_image(discs(CENTRES, (64, 64), values=(120, 200)), name="cells")
+    other = TrackController(other_viewer, bench=bench_of)
+    other.open(other_viewer.layers["cells"], folder=tmp_path / "other.sam-i2v")
+    drive(other)
+    click(controller, 0, 16, 10)
+    drive(other)
+    assert not np.asarray(other.labels.data[:]).any()
+    assert [row.prompts for row in other.rows()] == [0]
+    other.close()
+
+
+def test_an_answer_that_comes_late_is_dropped(controller: TrackController) -> None:
+    controller.prompt_layers.points.add([[0, 30, 30]])
+    controller.prompt_layers.points.add([[0, 16, 10]])
+    work, wrote = controller.run(), 0
+    for event in work:
+        controller.handle(event)
+        wrote += type(event).__name__ == "Wrote"
+    assert wrote == 1  # the two clicks are one job, the older was never begun
+
+
+def test_the_object_under_the_pointer_becomes_current(
+    controller: TrackController, viewer: ViewerModel
+) -> None:
+    two(controller)
+    viewer.cursor.position = (0.0, 8.0, 5.0)
+    controller.select_at_cursor()
+    assert controller.current_object == 1
