@@ -23,7 +23,6 @@ from napari.layers import Layer
 from qtpy.QtWidgets import QApplication
 
 from napari_sam_i2v.widget.dock import TrackWidget
-from napari_sam_i2v.widget.run import Start, start_session
 
 SIZE = (1400, 900)
 TIMEOUT_S = 300.0
@@ -45,9 +44,7 @@ def settle(seconds: float = 0.5) -> None:
     wait_until(lambda: time.monotonic() > end)
 
 
-def render(
-    path: Path, layers: Sequence[tuple], *, share: float = 0.6, start: Start = start_session
-) -> None:
+def render(path: Path, layers: Sequence[tuple], *, share: float = 0.6) -> None:
     """Track the sample in a window and save a picture of it.
 
     Parameters
@@ -57,30 +54,36 @@ def render(
     layers : sequence of layer tuples
         The sample: a movie and clicks.
     share : float
-        How much of the run is done in the picture; 1 waits for its end.
-    start : callable
-        Opens the session.
+        How much of the pass is done in the picture; 1 waits for its end.
     """
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)  # after show: napari restores its saved size
-    for layer in layers:
-        viewer.add_layer(Layer.create(*layer))
-    widget = TrackWidget(viewer, start=start)
+    movie, *clicks = [viewer.add_layer(Layer.create(*layer)) for layer in layers]
+    widget = TrackWidget(viewer)
     viewer.window.add_dock_widget(widget, name="SAM-I2V")
-    settle()
-    viewer.reset_view()  # the dock has taken some of the canvas
-    widget.start()
-    wait_until(
-        lambda: (
-            widget.output is None
-            or (share < 1 and widget.progress.value() >= share * widget.progress.maximum() > 0)
+    control = widget.controller
+    with tempfile.TemporaryDirectory() as scratch:
+        control.open(movie, folder=Path(scratch) / "nuclei.sam-i2v")
+        for layer in clicks:
+            control.take_prompts(layer)
+            viewer.layers.remove(layer)
+        wait_until(lambda: not control.busy and not widget.work.running)
+        widget.curves.toggle()
+        settle()
+        viewer.reset_view()  # the docks have taken some of the canvas
+        control.propagate()
+        wait_until(
+            lambda: (
+                not control.tracking
+                or (share < 1 and control.progress[0] >= share * control.progress[1] > 0)
+            )
         )
-    )
-    settle(0.3)
-    viewer.screenshot(str(path), canvas_only=False, flash=False)
-    widget.stop()
-    wait_until(lambda: widget.output is None)
-    viewer.close()
+        settle(0.3)
+        viewer.screenshot(str(path), canvas_only=False, flash=False)
+        control.cancel()
+        wait_until(lambda: not control.busy and not widget.work.running)
+        control.close()
+        viewer.close()
 
 
 def main() -> None:

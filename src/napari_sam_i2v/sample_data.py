@@ -189,7 +189,7 @@ def _layers(sample: SampleMovie) -> list[LayerData]:
     low, high = (float(p) for p in np.percentile(sample.movie, [0.2, 99.8]))
     image = {"name": sample.title, "contrast_limits": (low, high), **common}
     points = {
-        "name": f"{sample.title} clicks",
+        "name": f"{sample.title} suggested clicks",
         "features": {"object_id": np.array([p[0] for p in sample.prompts], dtype=float)},
         "feature_defaults": {"object_id": np.nan},  # the next click is a new object
         "ndim": 3,

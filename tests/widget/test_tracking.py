@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,6 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
-from napari.layers import Labels
 from tests.network import tiny
 from tests.propagation.fakes import BrightEngine, discs, only
 
@@ -20,6 +21,7 @@ from napari_sam_i2v.propagation import session as session_module
 from napari_sam_i2v.propagation.history import RecordedLabels
 from napari_sam_i2v.propagation.session import Session
 from napari_sam_i2v.widget.opening import Kept, Opening
+from napari_sam_i2v.widget.pace import TrackingError
 from napari_sam_i2v.widget.tracking import TrackController
 from napari_sam_i2v.workbench import Workbench
 
@@ -94,13 +96,48 @@ def planes(controller: TrackController) -> np.ndarray:
     return np.asarray(controller.labels.data[:])
 
 
-def paint(layer: Labels, indices: tuple[Any, ...], new: int) -> None:
-    """A stroke, as napari's brush makes it: pixels first, then the event."""
-    old = np.asarray(layer.data[:])[indices]
-    data = np.asarray(layer.data[indices[0][0]])
-    data[indices[1:]] = new
-    layer.data[int(indices[0][0])] = data
-    layer.events.paint(value=[(indices, old, new)])
+def paint(controller: TrackController, frame: int, where: tuple[Any, ...], new: int) -> None:
+    """A stroke, as napari's brush makes it: a press, the pixels, then the event."""
+    layer = controller.labels
+    assert layer is not None
+    controller.go_to(frame)
+    layer.mode = "paint"
+    controller.begin_stroke()
+    y, x = (np.asarray(v) for v in where)
+    layer.data_setitem((np.full(y.shape, frame), y, x), new)
+    controller.take_stroke()
+
+
+def test_neither_qt_nor_torch_is_imported() -> None:
+    code = (
+        "import sys, napari_sam_i2v.widget.tracking\n"
+        "print([name for name in ('qtpy', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_failing_engine_ends_the_pass_and_keeps_what_is_done(
+    controller: TrackController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two(controller)
+    original, count = BrightEngine.track, []
+
+    def track(self: BrightEngine, *args: Any, **kwargs: Any) -> Any:
+        count.append(1)
+        if len(count) == 4:
+            raise RuntimeError("CUDA out of memory")
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(BrightEngine, "track", track)
+    controller.propagate()
+    with pytest.raises(TrackingError, match="ran out of memory"):
+        drive(controller)
+    assert not controller.busy
+    assert planes(controller)[:4].any(axis=(1, 2)).all()
+    controller.propagate()
+    drive(controller)
+    assert planes(controller)[9].any()
 
 
 def test_a_click_is_answered_before_anything_is_tracked(controller: TrackController) -> None:
@@ -213,7 +250,7 @@ def test_painting_makes_a_mask_prompt_that_sticks(controller: TrackController) -
     controller.propagate()
     drive(controller)
     y, x = (a.ravel() for a in np.mgrid[2:8, 2:8])
-    paint(controller.labels, (np.full(y.shape, 4), y, x), 1)
+    paint(controller, 4, (y, x), 1)
     drive(controller)
     assert only(planes(controller)[4], 1)[2:8, 2:8].all()
     controller.propagate()
@@ -229,7 +266,7 @@ def test_erasing_is_a_correction_of_who_lost_pixels(controller: TrackController)
     two(controller)
     y, x = np.nonzero(only(planes(controller)[0], 1))
     half = x < 10
-    paint(controller.labels, (np.zeros(half.sum(), int), y[half], x[half]), 0)
+    paint(controller, 0, (y[half], x[half]), 0)
     drive(controller)
     assert controller.rows()[0].prompts == 1
     assert not only(planes(controller)[0], 1)[:, :10].any()
@@ -241,7 +278,7 @@ def test_paint_on_a_locked_object_is_put_back_and_said(controller: TrackControll
     controller.lock_objects([1], True)
     drive(controller)
     before, told = planes(controller), Told(controller)
-    paint(controller.labels, (np.zeros(3, int), np.arange(3), np.arange(3)), 1)
+    paint(controller, 0, (np.arange(3), np.arange(3)), 1)
     drive(controller)
     np.testing.assert_array_equal(planes(controller), before)
     assert told.problems == ["Object 1 is locked: unlock it first."]

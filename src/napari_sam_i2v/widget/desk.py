@@ -8,13 +8,14 @@ the label store already.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_sam_i2v.errors import SamI2VError
-from napari_sam_i2v.widget.run import TrackingError, advice
+from napari_sam_i2v.widget.pace import TrackingError, advice
 
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.prompts import Prompt
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from napari_sam_i2v.workbench import ObjectStatus, Workbench
 
 __all__ = ["Desk", "Event", "Found", "Job", "PassRequest", "Passed", "Said", "Stood", "Wrote"]
+
+
+TELL_EVERY_S = 0.7
+"""How often the object list and the curves are brought up to date during a pass."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,7 @@ class Desk:
         self._done = 0
         self._total = 0
         self._outcome: Literal["", "Cancelled."] = ""
+        self._told = 0.0
 
     # ---- main thread ------------------------------------------------------------------------
 
@@ -172,6 +178,7 @@ class Desk:
             if self.bench is None:
                 yield Said("Loading the model…")
                 self.bench = self._open()
+                yield Said("")
                 yield self._stand(show=True)
             while True:
                 if (job := self._next()) is not None:
@@ -231,6 +238,8 @@ class Desk:
             raise
         self._done += 1
         yield Passed(result.frame, self._done, max(self._total, self._done))
+        if time.monotonic() - self._told > TELL_EVERY_S:
+            yield self._stand(show=False)
 
     def _start(self, request: PassRequest) -> bool:
         """Begin a pass, or go on with it; False when nothing is to be done."""
@@ -271,6 +280,7 @@ class Desk:
 
     def _stand(self, *, show: bool) -> Stood:
         assert self.bench is not None
+        self._told = time.monotonic()
         session, history = self.bench.session, self.bench.history
         return Stood(
             self.bench.status(), tuple(session.prompts), history.undo_name, history.redo_name,

@@ -1,381 +1,399 @@
-"""The dock widget: choose a movie and clicks, track, watch the labels arrive.
+"""The dock widget: objects are pointed at, tracked, reviewed and kept.
 
-A thin view. What it means is in `controller`; what runs is in `run`.
+A thin view. What anything means is in `tracking.TrackController`; who runs it is in `work`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.qt.threading import create_worker
-from napari.utils.notifications import notification_manager, show_error
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QCheckBox,
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QListWidget,
-    QListWidgetItem,
-    QProgressBar,
-    QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import QEvent, QPoint, QTimer
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_sam_i2v.errors import SamI2VError
-from napari_sam_i2v.widget.controller import Controller, Output
-from napari_sam_i2v.widget.plan import Choices
-from napari_sam_i2v.widget.run import Pace, Start, Step, start_session
+from napari_sam_i2v.widget.closing import Subscriptions, delete_orphan, release
+from napari_sam_i2v.widget.curves_dock import CurvesDock
+from napari_sam_i2v.widget.keys import KeysHelp, LayerKeys
+from napari_sam_i2v.widget.menus import MoreMenu, ObjectMenu, OpenChoices
+from napari_sam_i2v.widget.object_table import ObjectTable
+from napari_sam_i2v.widget.propagate_panel import PropagatePanel
+from napari_sam_i2v.widget.rows import (
+    HistoryRow,
+    ReviewRow,
+    Scrolling,
+    ToolRow,
+    choose_image,
+    label_row,
+    line,
+    movie_combo,
+    show_images,
+)
+from napari_sam_i2v.widget.wording import CANCELLING, NO_MOVIE, NOT_OPENED, TOOL_HINTS
+from napari_sam_i2v.widget.work import WorkRunner
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Layer, Points
+    from napari.layers import Layer
+
+    from napari_sam_i2v.widget.tracking import TrackController
+
+__all__ = ["TrackWidget"]
 
 DRAW_EVERY_MS = 150  # a redraw of a large plane takes most of this on a slow machine
-LOOK_EVERY_MS = 200  # how soon the status line follows moved points
-MIN_WIDTH = 300
-MAX_ROWS = 5  # of Points layers, before their list scrolls
-CHOOSE_FILE = "\0file"  # data of the entry that opens a file dialog
-
-DIRECTIONS = (("Forward", "forward"), ("Backward", "backward"), ("Both ways", "both"))
-VIEWS = (("Automatic", "auto"), ("Whole frame", "frame"), ("Follow each object", "follow"))
 
 
 class TrackWidget(QWidget):
-    """Clicks on a movie become a tracked Labels layer, frame by frame.
+    """Prompts on a movie become a tracked Labels layer, frame by frame.
 
     Parameters
     ----------
     napari_viewer : Viewer
         Given by napari (the name matters).
-    start : callable
-        Opens a session; tests put another in its place.
+    controller : TrackController, optional
+        What the widget shows; tests put another in its place.
     """
 
-    def __init__(self, napari_viewer: ViewerModel, *, start: Start = start_session) -> None:
+    def __init__(
+        self, napari_viewer: ViewerModel, *, controller: TrackController | None = None
+    ) -> None:
         super().__init__()
+        if controller is None:
+            from napari_sam_i2v.widget.tracking import TrackController
+
+            controller = TrackController(napari_viewer)
         self.viewer = napari_viewer
-        self.controller = Controller(napari_viewer, start=start)
-        self.output: Output | None = None
-        self._worker: Any = None
-        self._pace = Pace(1)
-        self._outcome = ""
-        self._model = "default"
+        self.controller = controller
+        self.choices = OpenChoices()
+        self.work = WorkRunner(controller)
+        self._note = ""
+        self._cancelling = False
         self._watched: list[Layer] = []
-        self._unticked: list[Points] = []
-        self._subscriptions: list[tuple[Any, Callable[..., None]]] = []
+        self.subscriptions = Subscriptions()
         self._drawing = QTimer(self, interval=DRAW_EVERY_MS)
         self._drawing.timeout.connect(self._draw)
-        # Dragging a point emits an event per mouse move: look once it is quiet.
-        self._looking = QTimer(self, interval=LOOK_EVERY_MS, singleShot=True)
-        self._looking.timeout.connect(self._show_readiness)
         self._build()
-        for event in ("inserted", "removed", "reordered"):
-            self._subscribe(getattr(napari_viewer.layers.events, event), self._on_layers)
-        self._subscribe(napari_viewer.dims.events.point, self._on_slider)
+        self._connect()
+        self._listen()
         self.refresh_layers()
+        self._on_opened()
 
     # -- building --------------------------------------------------------------------------------
     def _build(self) -> None:
-        self.setMinimumWidth(MIN_WIDTH)
-        self.image = _combo(())
-        self.image.setToolTip("The movie: an image layer with time as its first axis")
-        self.points = QListWidget()
-        self.points.setToolTip(
-            "One point on each object. A features column “object_id” gives ids of your own;\n"
-            "“label” 0 marks a point that is not on the object."
-        )
-        self.points.setSpacing(2)
-        self.points.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.points.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.new_clicks = QPushButton("New clicks layer")
-        self.new_clicks.setToolTip("Add a Points layer on the movie, ready for clicking")
-        self.model = _combo((("Built-in", "default"), ("From file…", CHOOSE_FILE)))
-        self.model.setToolTip("The network’s weights: built-in, .safetensors or published .pt")
-        self.direction = _combo(DIRECTIONS)
-        self.direction.setToolTip("Where to go from the frame an object was clicked on")
-        self.view = _combo(VIEWS)
-        self.view.setToolTip(
-            "What the network looks at. Following suits small objects in a large field;\n"
-            "automatic decides by the objects’ size."
-        )
-        self.follow = QCheckBox("Show frames as they are done")
-        self.follow.setChecked(True)
-        self.run = QPushButton("Track")
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop after this frame; finished frames are kept")
-        self.cancel.setEnabled(False)
-        self.status = QLabel(wordWrap=True)
-        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.progress = QProgressBar()
-        self.progress.setVisible(False)
+        self.movie = movie_combo()
+        self.more = QPushButton("More ▾")
+        self.more_menu = MoreMenu(self, self)
+        self.tools = ToolRow()
+        self.table = ObjectTable()
+        self.object_menu = ObjectMenu(self, self)
+        self.history = HistoryRow()
+        self.panel = PropagatePanel()
+        self.status = self.panel.status
+        self.review = ReviewRow()
+        self.curves = CurvesDock(self.viewer, self.controller, self.selected, parent=self)
         self._arrange()
-        self._connect()
 
     def _arrange(self) -> None:
-        self.form = QFormLayout()
-        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.form.addRow("Movie", self.image)
-        self.form.addRow("Clicks", self.points)
-        self.form.addRow("", self.new_clicks)
-        self.form.addRow("Model", self.model)
-        self.form.addRow("Direction", self.direction)
-        self.form.addRow("View", self.view)
-        self.form.addRow("", self.follow)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.run, stretch=2)
-        buttons.addWidget(self.cancel, stretch=1)
-        layout = QVBoxLayout(self)
-        layout.addLayout(self.form)
-        layout.addLayout(buttons)
-        layout.addWidget(self.progress)
-        layout.addWidget(self.status)
-        layout.addStretch()
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(6, 4, 6, 4)
+        column.setSpacing(6)
+        column.addWidget(label_row("Movie", self.movie, self.more))
+        column.addWidget(self.tools)
+        column.addWidget(self.table, stretch=1)
+        column.addWidget(self.history)
+        column.addWidget(line())
+        column.addWidget(self.panel)
+        column.addWidget(line())
+        column.addWidget(self.review)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(Scrolling(content))
 
     def _connect(self) -> None:
-        self.image.currentIndexChanged.connect(self._show_readiness)
-        self.points.itemChanged.connect(self._on_tick)
-        self.new_clicks.clicked.connect(self._add_clicks_layer)
-        self.model.activated.connect(self._on_model)
-        self.direction.currentIndexChanged.connect(self._show_readiness)
-        self.run.clicked.connect(self.start)
-        self.cancel.clicked.connect(self.stop)
-        self.destroyed.connect(partial(_release, self.__dict__))
+        self.movie.currentIndexChanged.connect(self._show_state)
+        self.more.clicked.connect(self._on_more)
+        self.tools.tool_pressed.connect(self.press_tool)
+        self.tools.new_pressed.connect(self.new_object)
+        self.table.chosen.connect(self._on_chosen)
+        self.table.selected.connect(self._on_selection)
+        self.table.renamed.connect(self._on_renamed)
+        self.table.customContextMenuRequested.connect(self._on_context_menu)
+        self.history.objects.clicked.connect(self._on_object_button)
+        self.history.undo.clicked.connect(self.undo)
+        self.history.redo.clicked.connect(self.redo)
+        self.panel.track_pressed.connect(self.track)
+        self.panel.cancel_pressed.connect(self.cancel)
+        self.panel.changed.connect(self._show_state)
+        self.review.stepped.connect(self.step)
+        self.review.locked.connect(self._on_lock)
+        self.review.curves_pressed.connect(self.curves.toggle)
+        self.destroyed.connect(partial(release, self.__dict__))
 
-    # -- what is chosen --------------------------------------------------------------------------
-    def choices(self) -> Choices:
-        """Return what is set in the widget."""
-        return Choices(
-            image=self.image.currentData(),
-            points=tuple(self.ticked()),
-            model=self.model.currentData(),
-            direction=self.direction.currentData(),
-            view=self.view.currentData(),
+    def _listen(self) -> None:
+        self.keys = LayerKeys(
+            {
+                "N": self.new_object,
+                "Q": self._select_at_cursor,
+                "K": self.track,
+                "G": partial(self.step, 1),
+                "H": partial(self.step, -1),
+                "J": self._toggle_lock,
+                "U": self.undo,
+                "W": self.redo,
+            }
         )
+        control = self.controller
+        for signal, callback in (
+            (control.objects_changed, self._show_objects),
+            (control.busy_changed, self._on_busy),
+            (control.progress_changed, self._on_progress),
+            (control.curves_changed, self.curves.draw_soon),
+            (control.history_changed, self._show_state),
+            (control.opened_changed, self._on_opened),
+            (control.problem, show_warning),
+            (control.note, self._on_note),
+            (control.painted, self._on_painted),
+        ):
+            self.subscriptions.add(signal, callback)
+        for event in ("inserted", "removed", "reordered"):
+            self.subscriptions.add(getattr(self.viewer.layers.events, event), self.refresh_layers)
+        self.subscriptions.add(self.viewer.layers.selection.events.active, self._show_state)
+        self.subscriptions.add(self.viewer.dims.events.current_step, self._on_slider)
 
-    def ticked(self) -> list[Points]:
-        """Return the Points layers that are ticked."""
-        items = [self.points.item(row) for row in range(self.points.count())]
-        return [
-            item.data(Qt.ItemDataRole.UserRole)
-            for item in items
-            if item.checkState() == Qt.CheckState.Checked
-        ]
-
-    def _on_layers(self, event: Any = None) -> None:
-        self.refresh_layers()
-        if self.output is not None and self.output.layer not in self.viewer.layers:
-            self.stop()
-
-    def refresh_layers(self, event: Any = None) -> None:
-        """Show the layers there are; keeps what was chosen. New Points layers come ticked."""
-        self._watch([*self.controller.images(), *self.controller.points_layers()])
-        chosen = self.image.currentData()
-        self.image.blockSignals(True)
-        self.image.clear()
-        for layer in self.controller.images():
-            self.image.addItem(layer.name, layer)
-        images = self.controller.images()
-        self.image.setCurrentIndex(images.index(chosen) if chosen in images else len(images) - 1)
-        self.image.blockSignals(False)
-        self._list_points()
-        self._show_readiness()
-
-    def _list_points(self) -> None:
-        layers = self.controller.points_layers()
-        self._unticked = [layer for layer in self._unticked if layer in layers]
-        self.points.blockSignals(True)
-        self.points.clear()
-        for layer in layers:
-            item = QListWidgetItem(layer.name)
-            item.setData(Qt.ItemDataRole.UserRole, layer)
-            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
-            ticked = layer not in self._unticked
-            item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
-            self.points.addItem(item)
-        self.points.blockSignals(False)
-        row = self.points.sizeHintForRow(0) if layers else self.fontMetrics().height()
-        rows = min(max(len(layers), 1), MAX_ROWS)
-        self.points.setFixedHeight(rows * (row + 2 * self.points.spacing()) + 10)
-
-    def _watch(self, layers: list[Layer]) -> None:
-        """Listen to each layer once."""
-        for layer in layers:
-            if layer in self._watched:
-                continue
-            self._subscribe(layer.events.name, self.refresh_layers)
-            for event in ("data", "features"):
-                if hasattr(layer.events, event):
-                    self._subscribe(getattr(layer.events, event), self._look_soon)
-        self._watched = layers
-
-    def _subscribe(self, emitter: Any, callback: Callable[..., None]) -> None:
-        emitter.connect(callback)
-        self._subscriptions.append((emitter, callback))
-
-    def _on_tick(self, item: QListWidgetItem) -> None:
-        layer = item.data(Qt.ItemDataRole.UserRole)
-        self._unticked = [other for other in self._unticked if other != layer]
-        if item.checkState() != Qt.CheckState.Checked:
-            self._unticked.append(layer)
-        self._show_readiness()
-
-    def _on_model(self, index: int) -> None:
-        if self.model.itemData(index) != CHOOSE_FILE:
-            self._model = self.model.itemData(index)
-            return
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Weights of SAM-I2V", "", "Weights (*.safetensors *.pt *.pth);;All files (*)"
-        )
-        if path:
-            self.set_model_file(Path(path))
-        else:
-            self.model.setCurrentIndex(self.model.findData(self._model))
-
-    def set_model_file(self, path: Path) -> None:
-        """Choose a weights file."""
-        index = self.model.findData(str(path))
-        if index < 0:
-            index = self.model.count() - 1  # before “From file…”
-            self.model.insertItem(index, path.name, str(path))
-            self.model.setItemData(index, str(path), Qt.ItemDataRole.ToolTipRole)
-        self.model.setCurrentIndex(index)
-        self._model = str(path)
-
-    def _add_clicks_layer(self) -> None:
-        layer = self.controller.add_clicks_layer(self.image.currentData())
-        self.viewer.layers.selection.active = layer
-
-    # -- a run -----------------------------------------------------------------------------------
-    def start(self) -> None:
-        """Begin a run with what is chosen."""
-        if self.output is not None:
-            return
+    # -- what the user asks for ------------------------------------------------------------------
+    def attempt(self, action: Callable[[], object]) -> bool:
+        """Do something and show the state after it; a wrong input is shown, not raised."""
         try:
-            self.output = self.controller.begin(self.choices())
+            action()
         except (SamI2VError, OSError) as error:
             show_error(str(error))
-            return
-        self._pace = Pace(self.output.plan.frames_to_do)
-        # Left to the worker, an error is raised again in a slot, and without napari's hooks
-        # PyQt ends the program there: we show errors ourselves.
-        worker = create_worker(self.output.steps, _ignore_errors=True)
-        worker.yielded.connect(self._on_step)
-        worker.returned.connect(self._on_returned)
-        worker.aborted.connect(self._on_aborted)
-        worker.errored.connect(self._on_errored)
-        worker.finished.connect(self._on_finished)
-        self._worker = worker
-        self._show_running()
-        worker.start()
+            return False
+        finally:
+            self._show_state()
+        return True
 
-    def stop(self) -> None:
-        """Stop after the frame in work; finished frames stay."""
-        if self._worker is not None:
-            self.cancel.setEnabled(False)
-            self.status.setText("Stopping after this frame…")
-            self._worker.quit()
+    def open_session(self) -> bool:
+        """Open the chosen movie if none is open; tells whether one is."""
+        control, image, chosen = self.controller, self.movie.currentData(), self.choices
+        if control.opened:
+            return True
+        if image is None:
+            show_error(NO_MOVIE)
+            return False
+        opening = partial(
+            control.open,
+            image,
+            model=chosen.model,
+            view=chosen.view,
+            device=chosen.device,
+            folder=chosen.folder,
+        )
+        return self.attempt(opening) and control.opened
 
-    def _on_step(self, step: Step) -> None:
-        if self.output is None:
+    def close_session(self) -> None:
+        """Let go of the movie, after the step in work."""
+        self.work.when_idle(partial(self.attempt, self.controller.close))
+
+    def press_tool(self, tool: Any) -> None:
+        """Arm a tool; the armed one is put away."""
+        if self.controller.opened and self.controller.tool == tool:
+            self.attempt(partial(self.controller.arm, None))
+        elif self.open_session():
+            self.attempt(partial(self.controller.arm, tool))
+        self._show_state()
+
+    def new_object(self) -> None:
+        """Begin an object; without a tool in hand, by clicks."""
+        if self.open_session() and self.attempt(self.controller.new_object):
+            if self.controller.tool is None:
+                self.attempt(partial(self.controller.arm, "point"))
+            self._show_objects()
+
+    def track(self) -> None:
+        """Begin a pass with what is set in the panel."""
+        if not self._ready():
             return
-        if step.frame is None:
-            self._pace.restart()
-            return
-        self._pace.tick()
-        self.output.add(step.frame)
-        self.progress.setRange(0, self._pace.total)
-        self.progress.setValue(self._pace.done)
-        if not self._worker.abort_requested:
-            self.status.setText(str(self._pace))
+        choice = self.panel.choice()
+        self._cancelling = False
+        self.attempt(
+            partial(
+                self.controller.propagate,
+                direction=choice.direction,
+                objects=self.selected() if choice.selected_only else None,
+                span=choice.span,
+                until=choice.until,
+            )
+        )
+
+    def cancel(self) -> None:
+        """Stop the pass after the frame in work."""
+        self._cancelling = True
+        self.attempt(self.controller.cancel)
+        self._show_progress()
+
+    def undo(self) -> None:
+        """Take the last step back."""
+        if self._editable() and self.controller.undo_name is not None:
+            self.attempt(self.controller.undo)
+
+    def redo(self) -> None:
+        """Do again what was taken back."""
+        if self._editable() and self.controller.redo_name is not None:
+            self.attempt(self.controller.redo)
+
+    def step(self, step: int) -> None:
+        """Go to the next (1) or previous (-1) doubtful frame."""
+        if self.controller.opened:
+            self.attempt(partial(self.controller.next_suspicious, step))
+
+    def selected(self) -> list[int]:
+        """Return the objects selected in the table."""
+        return self.table.selected_ids()
+
+    def edit_name(self, object_id: int) -> None:
+        """Let the user type an object's name."""
+        self.table.edit_name(object_id)
+
+    def show_keys(self) -> None:
+        """List the keys in a panel."""
+        KeysHelp(self).show()
+
+    # -- what the parts report -------------------------------------------------------------------
+    def _on_chosen(self, object_id: int) -> None:
+        if object_id != self.controller.current_object:
+            self.attempt(partial(setattr, self.controller, "current_object", object_id))
+
+    def _on_selection(self) -> None:
+        self.curves.draw_soon()
+        self._show_state()
+
+    def _on_renamed(self, object_id: int, name: str) -> None:
+        self.attempt(partial(self.controller.rename, object_id, name))
+        self._show_objects()  # a refused name goes back
+
+    def _on_context_menu(self, place: QPoint) -> None:
+        self.object_menu.popup(self.table.viewport().mapToGlobal(place))
+
+    def _on_object_button(self) -> None:
+        self.object_menu.popup_below(self.history.objects)
+
+    def _on_more(self) -> None:
+        self.more_menu.popup_below(self.more)
+
+    def _on_lock(self, locked: bool) -> None:
+        self.attempt(partial(self.controller.lock_frame, locked))
+
+    def _toggle_lock(self) -> None:
+        if self._editable():
+            self._on_lock(not self.controller.frame_locked)
+
+    def _select_at_cursor(self) -> None:
+        select = getattr(self.controller, "select_at_cursor", None)
+        if select is not None:
+            self.attempt(select)
+
+    # -- what the controller and the viewer report -----------------------------------------------
+    def refresh_layers(self, event: Any = None) -> None:
+        """Show the movies there are; keeps what was chosen."""
+        images = self.controller.images()
+        for layer in images:
+            if layer not in self._watched:
+                self.subscriptions.add(layer.events.name, self.refresh_layers)
+        self._watched = [*images]
+        show_images(self.movie, images)
+        self._show_state()
+
+    def _on_opened(self) -> None:
+        control = self.controller
+        self.keys.bind(control.own_layers if control.opened else ())
+        if control.opened:
+            choose_image(self.movie, control.image)
+            self.panel.set_n_frames(control.n_frames)
+        self._note = ""
+        self._show_objects()
+
+    def _on_busy(self, busy: bool) -> None:
+        if busy:
+            self._drawing.start()
+        else:
+            self._drawing.stop()
+            self._draw()
+        self._show_state()
 
     def _draw(self) -> None:
-        if self.output is not None:
-            self.controller.draw(self.output, follow=self.follow.isChecked())
+        if self.controller.opened:
+            self.controller.draw(follow=self.panel.follow.isChecked())
 
-    def _on_returned(self, _: Any) -> None:
-        self._outcome = "Done."
-
-    def _on_aborted(self) -> None:
-        self._outcome = "Cancelled."
-
-    def _on_errored(self, error: Exception) -> None:
-        self._outcome = f"Stopped. {error}"
-        if isinstance(error, SamI2VError):
-            show_error(str(error))
-        else:  # with a button that shows the traceback
-            notification_manager.receive_error(type(error), error, error.__traceback__)
-
-    def _on_finished(self) -> None:
-        output, self.output, self._worker = self.output, None, None
-        if output is None:
-            return
-        self._drawing.stop()
-        self.controller.draw(output, follow=self.follow.isChecked())
-        self.controller.end(output)
-        self.progress.setVisible(False)
-        self._show_idle()
-        self.status.setText(f"{self._outcome}\n{output.summary}")
-
-    # -- what is shown ---------------------------------------------------------------------------
-    def _show_running(self) -> None:
-        self._outcome = "Stopped."
-        self._set_idle(False)
-        self.progress.setRange(0, 0)  # busy, until the model is loaded and a frame is done
-        self.progress.setVisible(True)
-        self.status.setText("Loading the model…")
-        self._drawing.start()
-
-    def _show_idle(self) -> None:
-        self._set_idle(True)
-        self._show_readiness()
-
-    def _set_idle(self, idle: bool) -> None:
-        for widget in (self.image, self.points, self.model, self.direction, self.view, self.run):
-            widget.setEnabled(idle)
-        self.cancel.setEnabled(not idle)
+    def _on_progress(self) -> None:
+        # A pass may begin or end while other work goes on.
+        if self.controller.tracking == self.panel.progress.isVisibleTo(self.panel):
+            self._show_progress()
+        else:
+            self._show_state()
 
     def _on_slider(self, event: Any = None) -> None:
-        """Extra axes stay where their sliders are; the time slider changes nothing."""
-        image = self.image.currentData()
-        if image is not None and image.ndim > 3:
-            self._look_soon()
+        if self.controller.opened:
+            self.curves.show_frame(self.controller.frame)
+            self._show_review()
 
-    def _look_soon(self, event: Any = None) -> None:
-        self._looking.start()
+    def _on_painted(self) -> None:
+        QTimer.singleShot(0, self.controller.take_stroke)
 
-    def _show_readiness(self, *_: Any) -> None:
-        self.new_clicks.setEnabled(self.image.currentData() is not None)
-        if self.output is not None:
-            return
-        readiness = self.controller.readiness(self.choices())
-        self.run.setEnabled(readiness.ready)
-        self.status.setText(readiness.text)
+    def _on_note(self, text: str) -> None:
+        self._note = text
+        self._show_progress()
 
+    # -- what is shown ---------------------------------------------------------------------------
+    def _editable(self) -> bool:
+        return self.controller.opened and not self.controller.tracking
 
-def _combo(entries: tuple[tuple[str, str], ...]) -> QComboBox:
-    combo = QComboBox()
-    # Long names are cut, they do not widen the dock.
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    for text, data in entries:
-        combo.addItem(text, data)
-    return combo
+    def _ready(self) -> bool:
+        some = bool(self.selected() if self.panel.choice().selected_only else self.table.ids)
+        return self._editable() and some
 
+    def _show_objects(self) -> None:
+        control = self.controller
+        rows = control.rows() if control.opened else []
+        self.table.set_rows(rows, control.current_object if rows else 0)
+        self.curves.draw_soon()
+        self._show_state()
 
-def _release(state: dict[str, Any]) -> None:
-    """Let go of the viewer when the widget is gone; its attributes outlive the Qt object.
+    def _show_state(self, event: Any = None) -> None:
+        control, editable = self.controller, self._editable()
+        self.movie.setEnabled(not control.opened and self.movie.count() > 0)
+        possible = control.opened or self.movie.currentData() is not None
+        self.tools.show_tool(control.tool if control.opened else None, enabled=possible)
+        undo, redo = (control.undo_name, control.redo_name) if control.opened else (None, None)
+        self.history.show_steps(undo, redo, enabled=editable)
+        self.history.objects.setEnabled(control.opened and bool(self.selected()))
+        self._cancelling = self._cancelling and control.tracking
+        self.panel.show_tracking(control.tracking, ready=self._ready(), cancelling=self._cancelling)
+        self._show_review()
+        self._show_progress()
 
-    The dock may be closed during a run, which nobody could cancel any more: stop it.
-    """
-    for emitter, callback in state["_subscriptions"]:
-        emitter.disconnect(callback)
-    if (worker := state["_worker"]) is not None:
-        worker.quit()
+    def _show_review(self) -> None:
+        control = self.controller
+        locked = control.opened and control.frame_locked
+        self.review.show_state(opened=control.opened, locked=locked, tracking=control.tracking)
+
+    def _show_progress(self) -> None:
+        if self.controller.tracking:
+            self.panel.show_progress(*self.controller.progress)
+        self.status.setText(self._status())
+
+    def _status(self) -> str:
+        if self.controller.tracking:
+            return CANCELLING if self._cancelling else self.controller.progress_text
+        if not self.controller.opened:
+            return self._note or (NOT_OPENED if self.movie.count() else NO_MOVIE)
+        return self._note or TOOL_HINTS.get(self.controller.tool or "", "")
+
+    # -- the end ---------------------------------------------------------------------------------
+    def event(self, event: QEvent) -> bool:
+        """Notice that napari took the widget out of its dock, which is then closed."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            QTimer.singleShot(0, partial(delete_orphan, self))
+        return bool(super().event(event))

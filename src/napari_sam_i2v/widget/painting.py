@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
     from napari_sam_i2v.widget.layers import Axes
 
-__all__ = ["Stroke", "strokes"]
+__all__ = ["Stroke", "plane_of", "stroke_between"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +25,7 @@ class Stroke:
     frame
         Which.
     objects
-        Ids that were painted; where the eraser was used, those that lost pixels.
+        Ids that were painted; where pixels were erased, those that lost them.
     before
         (Y, X) labels as they were.
     """
@@ -36,42 +35,17 @@ class Stroke:
     before: NDArray[Any]
 
 
-def strokes(atoms: Sequence[Any], layer: Labels, axes: Axes) -> Iterator[Stroke]:
-    """Take napari's `paint` event apart.
-
-    Parameters
-    ----------
-    atoms
-        The event's value: (indices, old values, new values) of each dab, in order.
-    layer
-        The layer, painted already.
-    axes
-        Which of its axes is time.
-    """
-    parts = [_rows(atom, layer.ndim, axes) for atom in atoms]
-    for frame in sorted({int(f) for rows in parts for f in np.unique(rows[:, 0])}):
-        plane = np.array(_plane(layer, axes, frame))
-        painted: set[int] = set()
-        erased: set[int] = set()
-        for rows in reversed(parts):
-            here = rows[rows[:, 0] == frame]
-            plane[here[:, 1], here[:, 2]] = here[:, 3]
-            painted.update(here[:, 4].tolist())
-            erased.update(here[here[:, 4] == 0, 3].tolist())
-        objects = tuple(sorted((painted | erased) - {0}))
-        if objects:
-            yield Stroke(frame, objects, plane)
-
-
-def _rows(atom: Any, ndim: int, axes: Axes) -> NDArray[np.int64]:
-    """(N, 5) of frame, y, x, old value, new value."""
-    indices, old, new = atom
-    where = [np.atleast_1d(np.asarray(i)) for i in indices]
-    columns = [where[axes.time], where[ndim - 2], where[ndim - 1], old, new]
-    return np.stack(np.broadcast_arrays(*columns), axis=-1).reshape(-1, 5).astype(np.int64)
-
-
-def _plane(layer: Labels, axes: Axes, frame: int) -> NDArray[Any]:
+def plane_of(layer: Labels, axes: Axes, frame: int) -> NDArray[Any]:
+    """Copy a frame (Y, X) of our Labels layer."""
     index: list[Any] = [0] * (layer.ndim - 2)
     index[axes.time] = frame
-    return np.asarray(layer.data[tuple(index)])
+    return np.array(layer.data[tuple(index)])
+
+
+def stroke_between(frame: int, before: NDArray[Any], after: NDArray[Any]) -> Stroke | None:
+    """Say what changed between two states of a frame (Y, X); None if nothing did."""
+    changed = before != after
+    painted, lost = after[changed], before[changed]
+    objects = np.union1d(painted, lost[painted == 0])
+    ids = tuple(int(i) for i in objects if i)
+    return Stroke(frame, ids, before) if ids else None

@@ -31,10 +31,10 @@ from napari_sam_i2v.widget.desk import (
 )
 from napari_sam_i2v.widget.layers import Axes, placement, resolve_axes
 from napari_sam_i2v.widget.opening import Kept, Opening, open_bench, open_folder
-from napari_sam_i2v.widget.painting import strokes
+from napari_sam_i2v.widget.pace import Pace
+from napari_sam_i2v.widget.painting import plane_of, stroke_between
 from napari_sam_i2v.widget.prompt_layers import PromptLayers, prompts_from_layer, same_rounds
 from napari_sam_i2v.widget.review import Curves, curves_of, next_suspicious
-from napari_sam_i2v.widget.run import Pace
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -87,6 +87,7 @@ class TrackController:
     problem = Signal(str)
     note = Signal(str)
     work_wanted = Signal()
+    painted = Signal()
 
     def __init__(self, viewer: ViewerModel, *, bench: OpenBench = open_bench) -> None:
         self.viewer = viewer
@@ -111,6 +112,7 @@ class TrackController:
         self._progress = (0, 0)
         self._pace = Pace(1)
         self._was_busy = False
+        self._before: tuple[int, np.ndarray] | None = None
 
     # ---- opening ----------------------------------------------------------------------------
 
@@ -185,6 +187,7 @@ class TrackController:
             **placement(image, axes),
         )
         layer.events.paint.connect(self._on_paint)
+        layer.mouse_drag_callbacks.insert(0, self.begin_stroke)
         layer.bind_key("Control-Z", lambda _: self.undo(), overwrite=True)
         layer.bind_key("Control-Shift-Z", lambda _: self.redo(), overwrite=True)
         return layer
@@ -200,6 +203,7 @@ class TrackController:
             self.prompt_layers.detach()
         if self.labels is not None:
             self.labels.events.paint.disconnect(self._on_paint)
+            self.labels.mouse_drag_callbacks.remove(self.begin_stroke)
             for key in ("Control-Z", "Control-Shift-Z"):
                 self.labels.bind_key(key, None)
             self.labels.editable = False
@@ -413,13 +417,30 @@ class TrackController:
 
         self._put(Job(act, key=("prompt", key)))
 
+    def begin_stroke(self, *_: Any) -> None:
+        """Remember the frame on screen as it is before a brush, eraser or bucket changes it."""
+        if self.labels is not None and self._axes is not None and self.labels.mode != "pan_zoom":
+            frame = self.frame
+            self._before = (frame, plane_of(self.labels, self._axes, frame))
+
     def _on_paint(self, event: Any) -> None:
-        """A stroke of the brush, the eraser or the bucket makes mask prompts."""
-        if self.labels is None or self._axes is None:
+        """Wait until napari has written the pixels: it may tell of them before."""
+        self.painted.emit()
+
+    def take_stroke(self) -> None:
+        """Make mask prompts of what the brush, the eraser or the bucket did.
+
+        To be called after `painted`, once napari is done with the event that it came from.
+        """
+        if self.labels is None or self._axes is None or self._before is None:
             return
-        for stroke in strokes(event.value, self.labels, self._axes):
-            for object_id in stroke.objects:
-                self._put(self._painted(object_id, stroke.frame, stroke.before))
+        frame, before = self._before
+        stroke = stroke_between(frame, before, plane_of(self.labels, self._axes, frame))
+        if stroke is None:
+            return
+        self._before = None
+        for object_id in stroke.objects:
+            self._put(self._painted(object_id, frame, stroke.before))
 
     def _painted(self, object_id: int, frame: int, before: np.ndarray) -> Job:
         kept = self._kept
@@ -484,7 +505,8 @@ class TrackController:
             If there is nothing to track.
         """
         desk = self._open_desk()
-        if not any(status.prompts for status in self._stood.objects) and not self._shown:
+        prompted = any(status.prompts for status in self._stood.objects) or self._shown
+        if not prompted and not self.busy:
             raise PromptError("Click on each object once, on any frame, then track.")
         _, axes = self._movie()
         n_frames, frame = axes.shape[0], self.frame

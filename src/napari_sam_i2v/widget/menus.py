@@ -1,0 +1,249 @@
+"""The dock's two menus: everything that is not needed at every click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from qtpy.QtCore import QPoint
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
+
+if TYPE_CHECKING:
+    from napari_sam_i2v.widget.tracking import TrackController
+
+__all__ = ["MoreMenu", "ObjectMenu", "OpenChoices"]
+
+VIEWS = (("Automatic", "auto"), ("Whole frame", "frame"), ("Follow each object", "follow"))
+WEIGHTS = "Weights (*.safetensors *.pt *.pth);;All files (*)"
+LABELS = "TIFF (*.tif *.tiff);;OME-Zarr (*.zarr)"
+PROMPTS = "JSON (*.json);;CSV, points only (*.csv)"
+TABLE = "CSV (*.csv)"
+
+
+@dataclass(frozen=True)
+class OpenChoices:
+    """With what a movie is opened; the fields are those of `TrackController.open`."""
+
+    model: str = "default"
+    view: str = "auto"
+    device: str = "auto"
+    folder: Path | None = None
+
+
+class Host(Protocol):
+    """What the menus need of the dock."""
+
+    controller: TrackController
+    choices: OpenChoices
+
+    def attempt(self, action: Callable[[], object]) -> bool:
+        """Do something, and show its error."""
+
+    def open_session(self) -> bool:
+        """Open the chosen movie if none is open."""
+
+    def close_session(self) -> None:
+        """Let go of the open movie."""
+
+    def show_keys(self) -> None:
+        """List the keys."""
+
+    def selected(self) -> list[int]:
+        """Return the selected objects."""
+
+    def edit_name(self, object_id: int) -> None:
+        """Let the user type a name."""
+
+
+class _Menu(QMenu):
+    """A menu that is made anew whenever it is shown."""
+
+    def __init__(self, host: Host, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._host = host
+        self.setToolTipsVisible(True)
+        self.aboutToShow.connect(self.fill)
+
+    def fill(self) -> None:
+        """Make the entries that fit the present state."""
+        self.clear()
+
+    def popup_below(self, button: QWidget) -> None:
+        """Show the menu under a button, their right edges in line."""
+        self.ensurePolished()
+        self.fill()  # the width is needed before it is shown
+        corner = button.mapToGlobal(QPoint(button.width(), button.height()))
+        self.popup(corner - QPoint(self.sizeHint().width(), 0))
+
+    def _add(
+        self, text: str, action: Callable[[], object], *, enabled: bool = True, tip: str = ""
+    ) -> QAction:
+        return _add_to(self, text, action, enabled=enabled, tip=tip)
+
+    def _do(self, action: Callable[[], object]) -> Callable[[], object]:
+        return partial(self._host.attempt, action)
+
+
+class ObjectMenu(_Menu):
+    """What can be done with the selected objects."""
+
+    def fill(self) -> None:
+        """Make the entries for the selection."""
+        super().fill()
+        control, chosen = self._host.controller, self._host.selected()
+        free = bool(chosen) and not control.tracking
+        one, current = chosen[0] if chosen else 0, control.current_object
+        self._add("Rename…", partial(self._host.edit_name, one), enabled=len(chosen) == 1)
+        self._add_lock(chosen)
+        self.addSeparator()
+        others = [object_id for object_id in chosen if object_id != current]
+        into = f"Merge into {current}" if others else "Merge into current"
+        merge = self._do(partial(control.merge, others, current))
+        tip = "Select two or more; the last one clicked takes the others’ masks and prompts"
+        self._add(into, merge, enabled=free and bool(others), tip=tip)
+        swap = self._do(partial(control.swap, *chosen)) if len(chosen) == 2 else _nothing
+        tip = "Select two objects that were mixed up at this frame"
+        self._add("Swap from this frame on", swap, enabled=free and len(chosen) == 2, tip=tip)
+        divide = self._do(partial(control.divide, one))
+        tip = "The object ends here and two daughters begin"
+        self._add("Division at this frame", divide, enabled=free and len(chosen) == 1, tip=tip)
+        self.addSeparator()
+        delete = self._do(partial(control.delete, chosen))
+        self._add("Delete", delete, enabled=free, tip="Can be undone")
+
+    def _add_lock(self, chosen: list[int]) -> None:
+        control = self._host.controller
+        rows = [row for row in control.rows() if row.object_id in chosen]
+        locked = bool(rows) and all(row.locked for row in rows)
+        lock = self._do(partial(control.lock_objects, chosen, not locked))
+        text, tip = "Unlock" if locked else "Lock", "No pass changes a locked object"
+        self._add(text, lock, enabled=bool(chosen) and not control.tracking, tip=tip)
+
+
+class MoreMenu(_Menu):
+    """Files, layers, and how a movie is opened."""
+
+    def fill(self) -> None:
+        """Make the entries for the present state."""
+        super().fill()
+        control, host = self._host.controller, self._host
+        opened = control.opened
+        self._fill_take(self.addMenu("Take prompts from layer"))
+        self.addSeparator()
+        objects = opened and bool(control.rows())
+        self._add("Save labels…", self._save_labels, enabled=objects)
+        self._add("Save prompts…", self._save_prompts, enabled=objects)
+        self._add("Save measurements…", self._save_measurements, enabled=objects)
+        self._add("Add tracks layer", self._do(control.add_tracks), enabled=objects)
+        self.addSeparator()
+        for menu in (self._model_menu(), self._view_menu()):
+            menu.setEnabled(not opened)
+            menu.menuAction().setToolTip("Close the session to change it" if opened else "")
+        self._fill_folder(opened)
+        self.addSeparator()
+        if opened:
+            tip = "The layers stay; the session folder keeps everything to go on from"
+            closable = not control.tracking
+            self._add("Close session", host.close_session, enabled=closable, tip=tip)
+        else:
+            tip = "Begin with the chosen movie, or go on where its session folder ended"
+            self._add("Open session", host.open_session, enabled=bool(control.images()), tip=tip)
+        self._add("Keys…", host.show_keys)
+
+    # -- prompts of other layers -----------------------------------------------------------------
+    def _fill_take(self, menu: QMenu) -> None:
+        sources = self._host.controller.prompt_sources()
+        menu.setEnabled(bool(sources))
+        menu.menuAction().setToolTip(
+            "" if sources else "No Points, Shapes or Labels layer of yours is here"
+        )
+        for layer in sources:
+            _add_to(menu, layer.name, partial(self._take, layer))
+
+    def _take(self, layer: object) -> None:
+        if self._host.open_session():
+            self._host.attempt(partial(self._host.controller.take_prompts, layer))
+
+    # -- saving ----------------------------------------------------------------------------------
+    def _save_labels(self) -> None:
+        self._save("labels", LABELS, self._host.controller.save_labels)
+
+    def _save_prompts(self) -> None:
+        self._save("prompts", PROMPTS, self._host.controller.save_prompts)
+
+    def _save_measurements(self) -> None:
+        self._save("measurements", TABLE, self._host.controller.save_measurements)
+
+    def _save(self, what: str, filters: str, save: Callable[[Path], object]) -> None:
+        parent, title = self.parentWidget(), f"Save {what}"
+        name, kind = QFileDialog.getSaveFileName(parent, title, "", filters)
+        if name:
+            self._host.attempt(partial(save, _with_suffix(Path(name), kind or filters)))
+
+    # -- how a movie is opened -------------------------------------------------------------------
+    def _model_menu(self) -> QMenu:
+        menu = self.addMenu("Model")
+        model = self._host.choices.model
+        entries = [("Built-in", "default")]
+        if model != "default":
+            entries.append((Path(model).name, model))
+        for text, value in entries:
+            action = _add_to(menu, text, partial(self._choose, model=value))
+            _tick(action, value == model)
+        _add_to(menu, "From file…", self._choose_weights)
+        return menu
+
+    def _choose_weights(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(
+            self.parentWidget(), "Weights of SAM-I2V", "", WEIGHTS
+        )
+        if name:
+            self._choose(model=name)
+
+    def _view_menu(self) -> QMenu:
+        menu = self.addMenu("View")
+        for text, value in VIEWS:
+            action = _add_to(menu, text, partial(self._choose, view=value))
+            _tick(action, value == self._host.choices.view)
+        return menu
+
+    def _choose(self, **changes: str) -> None:
+        self._host.choices = replace(self._host.choices, **changes)  # type: ignore[arg-type]
+
+    def _fill_folder(self, opened: bool) -> None:
+        folder = self._host.controller.folder if opened else self._host.choices.folder
+        tip = str(folder) if folder else "Beside the movie unless you choose another"
+        self._add("Session folder…", self._choose_folder, enabled=not opened, tip=tip)
+
+    def _choose_folder(self) -> None:
+        name = QFileDialog.getExistingDirectory(self.parentWidget(), "Folder of the session")
+        if name:
+            self._host.choices = replace(self._host.choices, folder=Path(name))
+
+
+def _add_to(
+    menu: QMenu, text: str, action: Callable[[], object], *, enabled: bool = True, tip: str = ""
+) -> QAction:
+    entry = menu.addAction(text.replace("&", "&&"))
+    entry.setEnabled(enabled)
+    entry.setToolTip(tip)
+    entry.triggered.connect(lambda checked=False: action())
+    return entry
+
+
+def _tick(action: QAction, ticked: bool) -> None:
+    action.setCheckable(True)
+    action.setChecked(ticked)
+
+
+def _with_suffix(path: Path, kind: str) -> Path:
+    """Add the chosen kind's suffix to a name without one."""
+    return path if path.suffix else path.with_suffix(kind.partition("(*")[2].split()[0].rstrip(")"))
+
+
+def _nothing() -> None:
+    """Stand in for what is not possible."""

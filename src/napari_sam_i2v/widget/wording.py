@@ -1,0 +1,14 @@
+"""What the dock's status line says by itself; everything else is the controller's to say."""
+
+from __future__ import annotations
+
+__all__ = ["CANCELLING", "NOT_OPENED", "NO_MOVIE", "TOOL_HINTS"]
+
+NO_MOVIE = "Open a movie: an image with time as one of its axes."
+NOT_OPENED = "Press Point, then click on an object."
+CANCELLING = "Stopping after this frame…"
+TOOL_HINTS = {
+    "point": "Click on the object; Ctrl+click or right-click where it is not.",
+    "box": "Drag a rectangle around the object.",
+    "paint": "Paint the object’s mask.",
+}

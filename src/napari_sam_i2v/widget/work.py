@@ -1,0 +1,103 @@
+"""The one worker thread of a controller: started when there is work, let go of when closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QCoreApplication, QObject
+
+if TYPE_CHECKING:
+    from napari_sam_i2v.widget.tracking import TrackController
+
+__all__ = ["WorkError", "WorkRunner"]
+
+
+class WorkError(Exception):
+    """The worker stopped for a reason that is not the user's input.
+
+    Not a `RuntimeError` (which torch raises, of exhausted memory too): napari's workers swallow
+    those without a signal, and the dock would wait for ever.
+    """
+
+
+class WorkRunner(QObject):
+    """Runs `controller.run` in a thread whenever it asks for it.
+
+    It belongs to the application, not to the dock: it must see the end of a worker whose dock was
+    closed, because only then the controller may let go of its files.
+    """
+
+    def __init__(self, controller: TrackController) -> None:
+        super().__init__(QCoreApplication.instance())
+        self._controller = controller
+        self._worker: Any = None
+        self._closed = False
+        self._then: list[Callable[[], object]] = []
+        controller.work_wanted.connect(self.start)
+
+    @property
+    def running(self) -> bool:
+        """Whether a worker is alive."""
+        return self._worker is not None
+
+    def start(self) -> None:
+        """Start a worker if none is alive."""
+        if self._worker is not None or self._closed:
+            return
+        # Left to the worker, an error is raised again in a slot, and without napari's hooks
+        # PyQt ends the program there: the controller shows errors.
+        worker = create_worker(_guarded, self._controller.run, _ignore_errors=True)
+        worker.yielded.connect(self._on_yielded)
+        worker.errored.connect(self._on_errored)
+        worker.finished.connect(self._on_finished)
+        self._worker = worker
+        worker.start()
+
+    def when_idle(self, action: Callable[[], object]) -> None:
+        """Stop after the present step, then do something; at once if nothing runs."""
+        if self._worker is None:
+            action()
+            return
+        self._then.append(action)
+        self._worker.quit()
+
+    def close(self) -> None:
+        """Stop, close the controller, and be no more."""
+        if self._closed:
+            return
+        self._closed = True
+        self._controller.work_wanted.disconnect(self.start)
+        self.when_idle(self._controller.close)
+        if self._worker is None:
+            self.deleteLater()
+
+    def _on_yielded(self, event: object) -> None:
+        if not self._closed:
+            self._controller.handle(event)
+
+    def _on_errored(self, error: Exception) -> None:
+        if not self._closed:
+            self._controller.failed(error)
+
+    def _on_finished(self) -> None:
+        self._worker = None
+        if not self._closed:
+            self._controller.finished()
+        then, self._then = self._then, []
+        for action in then:
+            action()
+        self._controller.finished()
+        if self._closed:
+            self.deleteLater()
+        elif self._controller.has_work:
+            self.start()
+
+
+def _guarded(run: Callable[[], Iterator[object]]) -> Iterator[object]:
+    """Give errors a type that the worker reports."""
+    try:
+        yield from run()
+    except RuntimeError as error:
+        raise WorkError(str(error)) from error
