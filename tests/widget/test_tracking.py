@@ -102,7 +102,7 @@ def paint(controller: TrackController, frame: int, where: tuple[Any, ...], new: 
     assert layer is not None
     controller.go_to(frame)
     layer.mode = "paint"
-    controller.begin_stroke()
+    controller._stage.begin_stroke()
     y, x = (np.asarray(v) for v in where)
     layer.data_setitem((np.full(y.shape, frame), y, x), new)
     controller.take_stroke()

@@ -7,7 +7,6 @@ movie is opened.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,42 +28,24 @@ from napari_sam_i2v.widget.desk import (
     Stood,
     Wrote,
 )
-from napari_sam_i2v.widget.layers import Axes, placement, resolve_axes
+from napari_sam_i2v.widget.layers import resolve_axes
+from napari_sam_i2v.widget.object_rows import ObjectRow, default_name, rows_of
 from napari_sam_i2v.widget.opening import Kept, Opening, open_bench, open_folder
 from napari_sam_i2v.widget.pace import Pace
-from napari_sam_i2v.widget.painting import plane_of, stroke_between
 from napari_sam_i2v.widget.prompt_layers import PromptLayers, prompts_from_layer, same_rounds
 from napari_sam_i2v.widget.review import Curves, curves_of, next_suspicious
+from napari_sam_i2v.widget.stage import Stage, Tool
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_sam_i2v.propagation.session import Direction, Until
-    from napari_sam_i2v.workbench import ObjectStatus, Workbench
+    from napari_sam_i2v.workbench import Workbench
 
 __all__ = ["ObjectRow", "Tool", "TrackController"]
 
-Tool = Literal["point", "box", "paint"]
 Key = tuple[int, int]
 OpenBench = Callable[[Opening, Kept], "Workbench"]
-
-
-@dataclass(frozen=True)
-class ObjectRow:
-    """A line of the object list.
-
-    `state` is "empty", "not tracked", "changed", "tracked" or "locked"; `confidence` the lowest
-    over the object's frames; `colour` RGBA, 0 to 1.
-    """
-
-    object_id: int
-    name: str
-    colour: tuple[float, float, float, float]
-    prompts: int = 0
-    state: str = "empty"
-    confidence: float | None = None
-    locked: bool = False
-    mother: int | None = None
 
 
 class TrackController:
@@ -96,11 +77,8 @@ class TrackController:
         viewer.layers.events.removed.connect(self._on_removed)
 
     def _clear(self) -> None:
-        self.image: Image | None = None
-        self.labels: Labels | None = None
-        self.prompt_layers: PromptLayers | None = None
         self.tool: Tool | None = None
-        self._axes: Axes | None = None
+        self._stage: Stage | None = None
         self._kept: Kept | None = None
         self._desk: Desk | None = None
         self._stood = Stood((), (), None, None, frozenset(), show=False)
@@ -112,7 +90,6 @@ class TrackController:
         self._progress = (0, 0)
         self._pace = Pace(1)
         self._was_busy = False
-        self._before: tuple[int, np.ndarray] | None = None
 
     # ---- opening ----------------------------------------------------------------------------
 
@@ -125,6 +102,26 @@ class TrackController:
         own = self.own_layers
         kinds = (Points, Shapes, Labels)
         return [x for x in self.viewer.layers if isinstance(x, kinds) and x not in own]
+
+    @property
+    def image(self) -> Image | None:
+        """The open movie's layer."""
+        return None if self._stage is None else self._stage.image
+
+    @property
+    def labels(self) -> Labels | None:
+        """Our Labels layer."""
+        return None if self._stage is None else self._stage.labels
+
+    @property
+    def prompt_layers(self) -> PromptLayers | None:
+        """Our clicks and boxes."""
+        return None if self._stage is None else self._stage.prompts
+
+    @property
+    def own_layers(self) -> list[Layer]:
+        """Our layers of the open movie: labels, clicks, boxes."""
+        return [] if self._stage is None else self._stage.layers
 
     @property
     def opened(self) -> bool:
@@ -165,32 +162,18 @@ class TrackController:
         axes = resolve_axes(image, self.viewer.dims.point)
         opening = Opening.of(image, axes, model=model, view=view, device=device)
         kept = open_folder(opening, folder)
-        self.image, self._axes, self._kept = image, axes, kept
+        self._kept = kept
         self._desk = Desk(lambda: self._bench_of(opening, kept))
-        self.labels = self._add_labels(image, axes, kept)
-        self.prompt_layers = PromptLayers(
-            self.viewer, image, axes, colour_of=self._colour, on_change=self._on_prompts
-        )
+        self._stage = Stage(
+            self.viewer, image, axes, kept, on_prompts=self._on_prompts,
+            on_paint=self._on_paint, undo=self.undo, redo=self.redo,
+        )  # fmt: skip
         self._names = {int(i): str(n) for i, n in kept.settings.get("names", {}).items()}
         self.current_object = 1
-        self.viewer.layers.selection.active = self.prompt_layers.points
         self.opened_changed.emit()
         if kept.reopened:
             self.note.emit(f"Reopened the session in {kept.folder.path}.")
         self._want_work()
-
-    def _add_labels(self, image: Image, axes: Axes, kept: Kept) -> Labels:
-        layer = self.viewer.add_labels(
-            kept.shown,
-            name=f"{image.name} tracked",
-            metadata={"napari_sam_i2v": {"role": "tracked", "folder": str(kept.folder.path)}},
-            **placement(image, axes),
-        )
-        layer.events.paint.connect(self._on_paint)
-        layer.mouse_drag_callbacks.insert(0, self.begin_stroke)
-        layer.bind_key("Control-Z", lambda _: self.undo(), overwrite=True)
-        layer.bind_key("Control-Shift-Z", lambda _: self.redo(), overwrite=True)
-        return layer
 
     def close(self) -> None:
         """Let go of the session; it stays in its folder, and the layers stay in the viewer.
@@ -199,14 +182,8 @@ class TrackController:
         """
         if self._kept is None:
             return
-        if self.prompt_layers is not None:
-            self.prompt_layers.detach()
-        if self.labels is not None:
-            self.labels.events.paint.disconnect(self._on_paint)
-            self.labels.mouse_drag_callbacks.remove(self.begin_stroke)
-            for key in ("Control-Z", "Control-Shift-Z"):
-                self.labels.bind_key(key, None)
-            self.labels.editable = False
+        if self._stage is not None:
+            self._stage.close()
         self._kept.folder.close()
         self._clear()
         self.opened_changed.emit()
@@ -230,36 +207,11 @@ class TrackController:
 
     def rows(self) -> list[ObjectRow]:
         """Return the object list; the current object is in it before it has a prompt."""
-        rows = [self._row(status) for status in self._stood.objects]
-        if self.opened and self._current not in {row.object_id for row in rows}:
-            rows.append(self._new_row(self._current, "empty"))
-        return sorted(rows, key=lambda row: row.object_id)
-
-    def _row(self, status: ObjectStatus) -> ObjectRow:
-        if status.locked:
-            state = "locked"
-        elif not status.prompts:
-            state = "empty"
-        elif status.tracked:
-            state = "changed" if status.pending else "tracked"
-        else:
-            state = "not tracked"
-        return replace(
-            self._new_row(status.object_id, state),
-            prompts=status.prompts,
-            confidence=status.confidence,
-            locked=status.locked,
-            mother=status.mother,
-        )
-
-    def _new_row(self, object_id: int, state: str) -> ObjectRow:
-        r, g, b, a = (float(v) for v in self._colour(object_id))
-        name = self._names.get(object_id, f"object {object_id}")
-        return ObjectRow(object_id, name, (r, g, b, a), state=state)
+        current = self._current if self.opened else None
+        return rows_of(self._stood.objects, self._names, self._colour, current)
 
     def _colour(self, object_id: int) -> np.ndarray:
-        colour = None if self.labels is None else self.labels.get_color(object_id)
-        return np.array([1.0, 1.0, 1.0, 1.0]) if colour is None else np.asarray(colour)
+        return np.ones(4) if self._stage is None else self._stage.colour_of(object_id)
 
     @property
     def current_object(self) -> int:
@@ -269,10 +221,8 @@ class TrackController:
     @current_object.setter
     def current_object(self, object_id: int) -> None:
         self._current = int(object_id)
-        if self.prompt_layers is not None:
-            self.prompt_layers.current_object = self._current
-        if self.labels is not None:
-            self.labels.selected_label = self._current
+        if self._stage is not None:
+            self._stage.choose(self._current)
         self.objects_changed.emit()
 
     def new_object(self) -> int:
@@ -287,19 +237,12 @@ class TrackController:
 
     def select_at_cursor(self) -> None:
         """Make the object under the mouse pointer the current one."""
-        if self.labels is None:
-            return
-        at = np.asarray(self.viewer.cursor.position)[-self.labels.ndim :]
-        place = np.round(self.labels.world_to_data(at)).astype(int)
-        shape = self.labels.data.shape
-        if all(0 <= i < n for i, n in zip(place, shape, strict=True)):
-            value = int(np.asarray(self.labels.data[tuple(place.tolist())]))
-            if value:
-                self.current_object = value
+        if self._stage is not None and (object_id := self._stage.under_pointer()):
+            self.current_object = object_id
 
     def rename(self, object_id: int, name: str) -> None:
         """Give an object a name of its own, or with an empty one its usual one."""
-        if name.strip() and name != f"object {object_id}":
+        if name.strip() and name != default_name(object_id):
             self._names[object_id] = name.strip()
         else:
             self._names.pop(object_id, None)
@@ -373,29 +316,23 @@ class TrackController:
     def arm(self, tool: Tool | None) -> None:
         """Make clicks and drags on the canvas prompt, or move the camera again."""
         self.tool = tool
-        if self.prompt_layers is None or self.labels is None:
-            return
-        self.prompt_layers.arm(tool if tool != "paint" else None)
-        self.labels.mode = "pan_zoom"
-        if tool == "paint":
-            self.viewer.layers.selection.active = self.labels
-            self.labels.selected_label = self._current
-            self.labels.mode = "paint"
+        if self._stage is not None:
+            self._stage.arm(tool)
 
     def take_prompts(self, layer: Layer) -> None:
         """Prompt with what is in a layer of the user's; raises `SamI2VError`."""
-        image, axes = self._movie()
+        stage = self._open_stage()
         taken = {status.object_id for status in self._stood.objects}
-        prompts = prompts_from_layer(image, axes, layer, frame=self.frame, taken=taken)
+        prompts = prompts_from_layer(stage.image, stage.axes, layer, frame=self.frame, taken=taken)
         name = f"prompts of “{layer.name}”"
         self._put(Job(lambda bench: bench.add(prompts, name), shows=True))
 
     def _on_prompts(self) -> None:
         """The user edited the prompt layers: answer what changed."""
-        if self.prompt_layers is None:
+        if self._stage is None:
             return
-        said = self.prompt_layers.read()
-        for problem in self.prompt_layers.problems:
+        said = self._stage.prompts.read()
+        for problem in self._stage.prompts.problems:
             self.problem.emit(problem)
         shown, self._shown = self._shown, said
         masks = {(p.object_id, p.frame): p for p in self._stood.prompts if p.mask is not None}
@@ -417,12 +354,6 @@ class TrackController:
 
         self._put(Job(act, key=("prompt", key)))
 
-    def begin_stroke(self, *_: Any) -> None:
-        """Remember the frame on screen as it is before a brush, eraser or bucket changes it."""
-        if self.labels is not None and self._axes is not None and self.labels.mode != "pan_zoom":
-            frame = self.frame
-            self._before = (frame, plane_of(self.labels, self._axes, frame))
-
     def _on_paint(self, event: Any) -> None:
         """Wait until napari has written the pixels: it may tell of them before."""
         self.painted.emit()
@@ -432,15 +363,11 @@ class TrackController:
 
         To be called after `painted`, once napari is done with the event that it came from.
         """
-        if self.labels is None or self._axes is None or self._before is None:
-            return
-        frame, before = self._before
-        stroke = stroke_between(frame, before, plane_of(self.labels, self._axes, frame))
+        stroke = None if self._stage is None else self._stage.stroke()
         if stroke is None:
             return
-        self._before = None
         for object_id in stroke.objects:
-            self._put(self._painted(object_id, frame, stroke.before))
+            self._put(self._painted(object_id, stroke.frame, stroke.before))
 
     def _painted(self, object_id: int, frame: int, before: np.ndarray) -> Job:
         kept = self._kept
@@ -508,8 +435,7 @@ class TrackController:
         prompted = any(status.prompts for status in self._stood.objects) or self._shown
         if not prompted and not self.busy:
             raise PromptError("Click on each object once, on any frame, then track.")
-        _, axes = self._movie()
-        n_frames, frame = axes.shape[0], self.frame
+        n_frames, frame = self.n_frames, self.frame
         frames = span if isinstance(span, range) else None
         if span == "here" and direction != "both":
             frames = range(frame, n_frames) if direction == "forward" else range(frame + 1)
@@ -577,36 +503,26 @@ class TrackController:
     @property
     def n_frames(self) -> int:
         """Length of the open movie; 0 without one."""
-        return 0 if self._axes is None else self._axes.shape[0]
+        return 0 if self._stage is None else self._stage.axes.shape[0]
 
     @property
     def frame(self) -> int:
         """The movie's frame on screen."""
-        if self.labels is None or self._axes is None:
-            return 0
-        point = np.asarray(self.viewer.dims.point)[-self.labels.ndim :]
-        at = float(self.labels.world_to_data(point)[self._axes.time])
-        return int(np.clip(round(at), 0, self._axes.shape[0] - 1))
+        return 0 if self._stage is None else self._stage.frame
 
     def go_to(self, frame: int) -> None:
         """Show a frame of the movie."""
-        if self.labels is None or self._axes is None:
-            return
-        at, time = np.zeros(self.labels.ndim), self._axes.time
-        at[time] = frame
-        axis = self.viewer.dims.ndim - self.labels.ndim + time
-        if axis in self.viewer.dims.not_displayed:
-            self.viewer.dims.set_point(axis, float(self.labels.data_to_world(at)[time]))
+        if self._stage is not None:
+            self._stage.go_to(frame)
 
     def draw(self, *, follow: bool) -> None:
         """Show what was written since the last call; with `follow`, go to the latest frame."""
         undrawn, self._undrawn = self._undrawn, set()
-        if not undrawn or self.labels is None or self.labels not in self.viewer.layers:
+        if not undrawn or self._stage is None:
             return
         if follow and self.tracking:
-            self.go_to(self._latest)
-        if self.frame in undrawn or self.viewer.dims.ndisplay > 2:
-            self.labels.refresh(extent=False, highlight=False, thumbnail=False)
+            self._stage.go_to(self._latest)
+        self._stage.redraw(undrawn)
 
     # ---- keeping ----------------------------------------------------------------------------
 
@@ -679,9 +595,9 @@ class TrackController:
 
     def _on_stood(self, event: Stood) -> None:
         self._stood = event
-        if event.show and self.prompt_layers is not None:
-            self.prompt_layers.show(event.prompts)
-            self._shown = self.prompt_layers.read()
+        if event.show and self._stage is not None:
+            self._stage.prompts.show(event.prompts)
+            self._shown = self._stage.prompts.read()
         self.objects_changed.emit()
         self.history_changed.emit()
         self.curves_changed.emit()
@@ -714,18 +630,10 @@ class TrackController:
             raise InputError("Open a movie first.")
         return self._kept
 
-    def _movie(self) -> tuple[Image, Axes]:
-        if self.image is None or self._axes is None:
+    def _open_stage(self) -> Stage:
+        if self._stage is None:
             raise MovieError("Open a movie first, or one of File ▸ Open Sample ▸ SAM-I2V.")
-        return self.image, self._axes
-
-    @property
-    def own_layers(self) -> list[Layer]:
-        """Return our layers of the open movie: labels, clicks, boxes."""
-        own: list[Layer | None] = [self.labels]
-        if self.prompt_layers is not None:
-            own += self.prompt_layers.layers
-        return [layer for layer in own if layer is not None]
+        return self._stage
 
 
 def _silent(act: Callable[[Workbench], object]) -> Job:

@@ -1,0 +1,160 @@
+"""The layers of an open movie: its image, our labels, clicks and boxes; and the frame on screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_sam_i2v.widget.layers import Axes, placement
+from napari_sam_i2v.widget.painting import Stroke, plane_of, stroke_between
+from napari_sam_i2v.widget.prompt_layers import PromptLayers
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Layer
+
+    from napari_sam_i2v.widget.opening import Kept
+
+__all__ = ["Stage", "Tool"]
+
+Tool = Literal["point", "box", "paint"]
+_UNDO, _REDO = "Control-Z", "Control-Shift-Z"
+
+
+class Stage:
+    """What an open movie has in the viewer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer, or napari's proxy of it.
+    image : Image
+        The movie's layer.
+    axes : Axes
+        How its axes are used.
+    kept : Kept
+        Its session's folder, whose labels are shown.
+    on_prompts, on_paint, undo, redo : callable
+        Called when the user edits clicks or boxes, paints, or asks on our labels to undo or redo:
+        napari's own undo knows nothing of what we write.
+
+    Attributes
+    ----------
+    labels : Labels
+        Our layer.
+    prompts : PromptLayers
+        Clicks and boxes.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        axes: Axes,
+        kept: Kept,
+        *,
+        on_prompts: Callable[[], None],
+        on_paint: Callable[..., None],
+        undo: Callable[[], None],
+        redo: Callable[[], None],
+    ) -> None:
+        self.viewer, self.image, self.axes = viewer, image, axes
+        self._on_paint = on_paint
+        self._before: tuple[int, np.ndarray] | None = None
+        self.labels: Labels = viewer.add_labels(
+            kept.shown,
+            name=f"{image.name} tracked",
+            metadata={"napari_sam_i2v": {"role": "tracked", "folder": str(kept.folder.path)}},
+            **placement(image, axes),
+        )
+        self.labels.events.paint.connect(on_paint)
+        self.labels.mouse_drag_callbacks.insert(0, self.begin_stroke)
+        self.labels.bind_key(_UNDO, lambda _: undo(), overwrite=True)
+        self.labels.bind_key(_REDO, lambda _: redo(), overwrite=True)
+        self.prompts = PromptLayers(
+            viewer, image, axes, colour_of=self.colour_of, on_change=on_prompts
+        )
+        viewer.layers.selection.active = self.prompts.points
+
+    def close(self) -> None:
+        """Let go of the layers; they stay in the viewer."""
+        self.prompts.detach()
+        self.labels.events.paint.disconnect(self._on_paint)
+        self.labels.mouse_drag_callbacks.remove(self.begin_stroke)
+        for key in (_UNDO, _REDO):
+            self.labels.bind_key(key, None)
+        self.labels.editable = False
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Our layers: labels, clicks, boxes."""
+        return [self.labels, *self.prompts.layers]
+
+    def colour_of(self, object_id: int) -> np.ndarray:
+        """Return an object's colour, RGBA."""
+        colour = self.labels.get_color(object_id)
+        return np.ones(4) if colour is None else np.asarray(colour)
+
+    # ---- tools ------------------------------------------------------------------------------
+
+    def choose(self, object_id: int) -> None:
+        """Let what is drawn from now on belong to an object."""
+        self.prompts.current_object = object_id
+        self.labels.selected_label = object_id
+
+    def arm(self, tool: Tool | None) -> None:
+        """Make clicks and drags on the canvas prompt, or move the camera again."""
+        self.prompts.arm(None if tool == "paint" else tool)
+        self.labels.mode = "pan_zoom"
+        if tool == "paint":
+            self.viewer.layers.selection.active = self.labels
+            self.labels.mode = "paint"
+
+    def begin_stroke(self, *_: Any) -> None:
+        """Remember the frame on screen as it is before a brush, eraser or bucket changes it."""
+        if self.labels.mode != "pan_zoom":
+            self._before = (self.frame, plane_of(self.labels, self.axes, self.frame))
+
+    def stroke(self) -> Stroke | None:
+        """Return what changed since `begin_stroke`, once."""
+        if self._before is None:
+            return None
+        frame, before = self._before
+        stroke = stroke_between(frame, before, plane_of(self.labels, self.axes, frame))
+        if stroke is not None:
+            self._before = None
+        return stroke
+
+    def under_pointer(self) -> int:
+        """Return the object under the mouse pointer, 0 if there is none."""
+        at = np.asarray(self.viewer.cursor.position)[-self.labels.ndim :]
+        place = np.round(self.labels.world_to_data(at)).astype(int)
+        inside = all(0 <= i < n for i, n in zip(place, self.labels.data.shape, strict=True))
+        return int(np.asarray(self.labels.data[tuple(place.tolist())])) if inside else 0
+
+    # ---- the frame on screen ----------------------------------------------------------------
+
+    @property
+    def frame(self) -> int:
+        """The movie's frame on screen."""
+        point = np.asarray(self.viewer.dims.point)[-self.labels.ndim :]
+        at = float(self.labels.world_to_data(point)[self.axes.time])
+        return int(np.clip(round(at), 0, self.axes.shape[0] - 1))
+
+    def go_to(self, frame: int) -> None:
+        """Show a frame of the movie."""
+        at = np.zeros(self.labels.ndim)
+        at[self.axes.time] = frame
+        axis = self.viewer.dims.ndim - self.labels.ndim + self.axes.time
+        if axis in self.viewer.dims.not_displayed:
+            world = self.labels.data_to_world(at)[self.axes.time]
+            self.viewer.dims.set_point(axis, float(world))
+
+    def redraw(self, frames: Collection[int]) -> None:
+        """Draw our labels anew if one of these frames is on screen."""
+        if self.labels in self.viewer.layers and (
+            self.frame in frames or self.viewer.dims.ndisplay > 2
+        ):
+            self.labels.refresh(extent=False, highlight=False, thumbnail=False)
