@@ -74,7 +74,7 @@ MODELS: Mapping[str, ModelInfo] = MappingProxyType(
             licence="BSD-3-Clause",
             source="comes with napari-sam-i2v",
             file=f"{DEFAULT_VARIANT}.safetensors",
-            sha256="8374ee2bff8c604436ef07ee9941fcb528cf3e8ae69aaae704f38deb7e2f987c",
+            sha256="3134cae2ed75743dfba038d331f9a73ca6146921c18a241fe7393110c0528340",
         ),
         "sam-i2v": ModelInfo(
             name="sam-i2v",

@@ -125,10 +125,10 @@ class Propagator:
         for index in range(first, max(stops[track.object_id] for track in tracks)):
             self.source.read_ahead(index + 1)
             active = [t for t in tracks if starts[t.object_id] <= index < stops[t.object_id]]
-            free = [track for track in active if not self._held(track, index, held)]
+            free = [track for track in active if not self._is_held(track, index, held)]
             yield index, self.step(free, index)
 
-    def _held(self, track: Track, index: int, held: Held | None) -> bool:
+    def _is_held(self, track: Track, index: int, held: Held | None) -> bool:
         """Remember a frame on which the object's mask is given; whether it is."""
         mask = None if held is None else held(track.object_id, index)
         if mask is None:

@@ -88,7 +88,6 @@ class WorkRunner(QObject):
         then, self._then = self._then, []
         for action in then:
             action()
-        self._controller.finished()
         if self._closed:
             self.deleteLater()
         elif self._controller.has_work:
