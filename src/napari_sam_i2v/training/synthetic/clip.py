@@ -28,7 +28,7 @@ _LEAST_AREA = 40  # pixels of a well visible object
 _Maker = Callable[[Stage], Scene]
 
 _MAKERS: dict[str, tuple[_Maker, float]] = {
-    "nuclei_sparse": (fluorescence.nuclei_sparse, 1.3),
+    "nuclei_sparse": (fluorescence.nuclei_sparse, 1.1),
     "nuclei_crowded": (fluorescence.nuclei_crowded, 1.0),
     "nuclei_dividing": (fluorescence.nuclei_dividing, 0.6),
     "cytoplasm": (fluorescence.cytoplasm, 0.8),
@@ -39,7 +39,7 @@ _MAKERS: dict[str, tuple[_Maker, float]] = {
     "bright_field": (transmitted.bright_field, 0.5),
     "bacteria": (transmitted.bacteria, 0.5),
     "tissue": (tissue.tissue, 0.4),
-    "cine": (medical.cine, 1.6),
+    "cine": (medical.cine, 3.6),
     "ultrasound": (medical.ultrasound, 0.6),
     "natural": (natural.natural, 2.0),
     "abstract": (abstract.abstract, 1.0),
