@@ -478,3 +478,10 @@ def test_the_object_under_the_pointer_becomes_current(
     viewer.cursor.position = (0.0, 8.0, 5.0)
     controller.select_at_cursor()
     assert controller.current_object == 1
+
+
+def test_a_label_picked_in_napari_becomes_the_current_object(controller: TrackController) -> None:
+    two(controller)
+    controller.labels.selected_label = 1
+    assert controller.current_object == 1
+    assert controller.prompt_layers.current_object == 1

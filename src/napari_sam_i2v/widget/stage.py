@@ -36,9 +36,9 @@ class Stage:
         How its axes are used.
     kept : Kept
         Its session's folder, whose labels are shown.
-    on_prompts, on_paint, undo, redo : callable
-        Called when the user edits clicks or boxes, paints, or asks on our labels to undo or redo:
-        napari's own undo knows nothing of what we write.
+    on_prompts, on_paint, undo, redo, on_choose : callable
+        Called when the user edits clicks or boxes, paints, or asks on our labels to undo or redo
+        (napari's own undo knows nothing of what we write), or chooses another label there.
 
     Attributes
     ----------
@@ -59,9 +59,10 @@ class Stage:
         on_paint: Callable[..., None],
         undo: Callable[[], None],
         redo: Callable[[], None],
+        on_choose: Callable[[int], None],
     ) -> None:
         self.viewer, self.image, self.axes = viewer, image, axes
-        self._on_paint = on_paint
+        self._on_paint, self._on_choose = on_paint, on_choose
         self._before: tuple[int, np.ndarray] | None = None
         self.labels: Labels = viewer.add_labels(
             kept.shown,
@@ -70,6 +71,7 @@ class Stage:
             **placement(image, axes),
         )
         self.labels.events.paint.connect(on_paint)
+        self.labels.events.selected_label.connect(self._on_selected)
         self.labels.mouse_drag_callbacks.insert(0, self.begin_stroke)
         self.labels.bind_key(_UNDO, lambda _: undo(), overwrite=True)
         self.labels.bind_key(_REDO, lambda _: redo(), overwrite=True)
@@ -82,6 +84,7 @@ class Stage:
         """Let go of the layers; they stay in the viewer."""
         self.prompts.detach()
         self.labels.events.paint.disconnect(self._on_paint)
+        self.labels.events.selected_label.disconnect(self._on_selected)
         self.labels.mouse_drag_callbacks.remove(self.begin_stroke)
         for key in (_UNDO, _REDO):
             self.labels.bind_key(key, None)
@@ -103,6 +106,11 @@ class Stage:
         """Let what is drawn from now on belong to an object."""
         self.prompts.current_object = object_id
         self.labels.selected_label = object_id
+
+    def _on_selected(self, event: Any) -> None:
+        """The user picked or typed a label: that is the object to go on with."""
+        if self.labels.selected_label not in (0, self.prompts.current_object):
+            self._on_choose(int(self.labels.selected_label))
 
     def arm(self, tool: Tool | None) -> None:
         """Make clicks and drags on the canvas prompt, or move the camera again."""

@@ -166,7 +166,7 @@ class TrackController:
         self._desk = Desk(lambda: self._bench_of(opening, kept))
         self._stage = Stage(
             self.viewer, image, axes, kept, on_prompts=self._on_prompts,
-            on_paint=self._on_paint, undo=self.undo, redo=self.redo,
+            on_paint=self._on_paint, undo=self.undo, redo=self.redo, on_choose=self._choose,
         )  # fmt: skip
         self._names = {int(i): str(n) for i, n in kept.settings.get("names", {}).items()}
         self.current_object = 1
@@ -212,6 +212,9 @@ class TrackController:
 
     def _colour(self, object_id: int) -> np.ndarray:
         return np.ones(4) if self._stage is None else self._stage.colour_of(object_id)
+
+    def _choose(self, object_id: int) -> None:
+        self.current_object = object_id
 
     @property
     def current_object(self) -> int:
