@@ -7,7 +7,6 @@ save -> close -> reopen. The engine tracks by brightness, so that a pass takes n
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ class Desk:
         self.image = viewer.add_image(movie, name="cells", scale=(1, 0.5, 0.5))
         self.controller = TrackController(viewer, bench=bench_of)
         self.dock = TrackWidget(viewer, controller=self.controller)
-        self.dock.choices = replace(self.dock.choices, folder=folder)
+        self.dock.choices.choose(folder=folder)
         viewer.window.add_dock_widget(self.dock, name="SAM-I2V")
         (self.canvas,) = (
             w
