@@ -7,11 +7,15 @@ import sys
 import tarfile
 import zipfile
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import pytest
 import yaml
 from npe2 import PluginManifest
+
+from napari_sam_i2v.propagation.session import Session
+from napari_sam_i2v.widget import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = ROOT / "napari.yaml"
@@ -56,6 +60,32 @@ def test_command_imports(python_name):
 
 def test_menus_exist_in_napari():
     assert set(CONTRIBUTIONS["menus"]) <= MENUS
+
+
+def declared() -> dict[str, dict]:
+    """Every setting, by name."""
+    sections = CONTRIBUTIONS["configurations"].values()
+    return {name: item for section in sections for name, item in section["properties"].items()}
+
+
+def test_settings_are_valid_and_those_that_the_code_reads():
+    configurations = PluginManifest.from_file(MANIFEST).contributions.configurations
+    found = {name: tuple(section.properties) for name, section in configurations.items()}
+    assert found == dict(settings.SECTIONS)
+    for section in configurations.values():
+        assert section.title
+        for item in section.properties.values():
+            assert item.type == "string"
+            assert item.title and item.description
+
+
+def test_settings_offer_and_default_to_what_the_code_does():
+    assert {k: tuple(v["enum"]) for k, v in declared().items() if "enum" in v} == settings.CHOICES
+    for name, item in declared().items():
+        assert item["default"] == (getattr(settings.Settings(), name) or ""), name
+    session = signature(Session).parameters
+    for name in ("device", "precision", "view", "model"):
+        assert declared()[name]["default"] == session[name].default
 
 
 def test_package_sees_the_root_manifest():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.settings import get_plugin_settings
 from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
 from qtpy.QtCore import Qt
@@ -14,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu
 from tests.widget.fake_controller import FakeController, Row
 
 from napari_sam_i2v.errors import MovieError
+from napari_sam_i2v.widget.choices import OpenChoices
 from napari_sam_i2v.widget.dock import TrackWidget
 from napari_sam_i2v.widget.keys import KEYS, KeysHelp
 from napari_sam_i2v.widget.wording import CANCELLING, NO_MOVIE, NOT_OPENED
@@ -106,7 +108,7 @@ def test_a_tool_opens_the_chosen_movie_with_what_is_chosen(dock, control, qtbot)
     entries(dock.more_menu)
     dock.more_menu._choose(view="follow")
     click(qtbot, dock.tools.tools["box"])
-    options = {"model": "default", "view": "follow", "device": "auto", "folder": None}
+    options = OpenChoices(view="follow").options()
     assert control.calls == [("open", "m", options), ("arm", "box")]
     assert [tool for tool, button in dock.tools.tools.items() if button.isChecked()] == ["box"]
     assert not dock.movie.isEnabled()
@@ -388,6 +390,33 @@ def test_choices_before_opening(dock, control, monkeypatch, qtbot):
     menu["Close session"].trigger()
     assert control.calls[-1] == ("close",)
     assert dock.movie.isEnabled()
+    assert dock.choices.now().folder == Path("/sessions/a")  # to be found there again
+    control.viewer.add_image(np.zeros((8, 16, 16), np.uint8), name="another")
+    dock.movie.setCurrentIndex(dock.movie.findText("another"))
+    assert dock.choices.now() == OpenChoices()
+
+
+def test_settings_are_read_when_a_movie_is_opened(dock, control, npe2pm, qtbot):
+    npe2pm.register(PluginManifest.from_file(MANIFEST))
+    get_plugin_settings("napari-sam-i2v").tracking.precision = "fp32"
+    click(qtbot, dock.tools.tools["point"])
+    assert control.calls[0][2]["precision"] == "fp32"
+    control.close()
+    get_plugin_settings("napari-sam-i2v").tracking.precision = "bf16"
+    click(qtbot, dock.tools.tools["point"])
+    assert asked(control, "open")[1][2]["precision"] == "bf16"
+
+
+def test_a_broken_settings_file_is_said_once_and_the_movie_opens(
+    dock, control, npe2pm, tmp_path, qtbot
+):
+    npe2pm.register(PluginManifest.from_file(MANIFEST))
+    (tmp_path / "napari-sam-i2v.yaml").write_text("tracking: {device: gpu}")
+    with notifications() as seen:
+        entries(dock.more_menu)
+        click(qtbot, dock.tools.tools["point"])
+    assert len(seen) == 1 and "tracking.device is 'gpu'" in seen[0]
+    assert control.calls[0][2]["device"] == "auto"
 
 
 def test_prompts_are_taken_from_a_layer(dock, control):

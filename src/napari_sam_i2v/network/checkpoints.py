@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +17,7 @@ from torch import Tensor
 from napari_sam_i2v.errors import CheckpointError
 from napari_sam_i2v.network.config import DEFAULT_VARIANT, VARIANTS, get_config
 from napari_sam_i2v.network.device import resolve_device
+from napari_sam_i2v.network.registry import MODELS, ModelInfo
 from napari_sam_i2v.network.sam_i2v import SamI2V
 
 __all__ = [
@@ -34,64 +34,6 @@ __all__ = [
 
 SHOWN_KEYS = 5
 
-
-@dataclass(frozen=True, kw_only=True)
-class ModelInfo:
-    """A model that can be named.
-
-    Attributes
-    ----------
-    name, variant
-        Name for `load_model`, and the network it fills.
-    summary, licence, source
-        What it is, under which terms, and where its weights come from.
-    file
-        Name of the embedded weights; None where the user brings a file.
-    sha256
-        Of that file, where known.
-    """
-
-    name: str
-    variant: str
-    summary: str
-    licence: str
-    source: str
-    file: str | None = None
-    sha256: str | None = None
-
-    @property
-    def input_size(self) -> int:
-        """Side of the network input in pixels."""
-        return get_config(self.variant).image_size
-
-
-MODELS: Mapping[str, ModelInfo] = MappingProxyType(
-    {
-        DEFAULT_VARIANT: ModelInfo(
-            name=DEFAULT_VARIANT,
-            variant=DEFAULT_VARIANT,
-            summary="small SAM-I2V trained on synthetic microscopy and medical movies; the default",
-            licence="BSD-3-Clause",
-            source="comes with napari-sam-i2v",
-            file=f"{DEFAULT_VARIANT}.safetensors",
-            sha256="3134cae2ed75743dfba038d331f9a73ca6146921c18a241fe7393110c0528340",
-        ),
-        "sam-i2v": ModelInfo(
-            name="sam-i2v",
-            variant="sam-i2v",
-            summary="published SAM-I2V (CVPR 2025), natural video; bring its checkpoint",
-            licence="Apache-2.0",
-            source="https://github.com/showlab/SAM-I2V",
-        ),
-        "sam-i2v++": ModelInfo(
-            name="sam-i2v++",
-            variant="sam-i2v++",
-            summary="published SAM-I2V++, natural video; bring its checkpoint",
-            licence="Apache-2.0",
-            source="https://github.com/showlab/SAM-I2VPP",
-        ),
-    }
-)
 
 IMAGE_SAM_TABLE: tuple[tuple[str, str], ...] = (
     ("image_encoder.", "image_encoder.trunk_image."),

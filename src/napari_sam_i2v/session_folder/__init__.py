@@ -27,6 +27,7 @@ from napari_sam_i2v.session_folder.places import (
     fingerprint,
     folder_beside,
     folder_for,
+    folder_in,
     free_folder,
 )
 
@@ -38,5 +39,6 @@ __all__ = [
     "fingerprint",
     "folder_beside",
     "folder_for",
+    "folder_in",
     "free_folder",
 ]

@@ -57,11 +57,31 @@ def folder_beside(source: str | os.PathLike[str] | None, name: str) -> Path:
     if not path.exists():
         return _in_user_data(name)
     outer = _outermost_zarr(path) or path
-    stem = "-".join((_stem(outer), *path.relative_to(outer).parts))
+    stem = _stem_within(outer, path)
     beside = outer.with_name(stem + SUFFIX)
     if _can_write(beside if beside.is_dir() else beside.parent):
         return beside
     return _in_user_data(stem)
+
+
+def folder_in(
+    parent: str | os.PathLike[str], source: str | os.PathLike[str] | None, name: str
+) -> Path:
+    """Where a movie's session goes in a folder of sessions; nothing is made.
+
+    Parameters
+    ----------
+    parent
+        The folder of all movies' sessions; ``~`` is the user's home.
+    source, name
+        The movie's, as for `folder_beside`: the session's name is the same.
+    """
+    home = Path(parent).expanduser().absolute()
+    if source is not None and "://" not in str(source):
+        path = Path(source).expanduser().absolute()
+        if path.exists():
+            return home / (_stem_within(_outermost_zarr(path) or path, path) + SUFFIX)
+    return home / (_file_name(name) + SUFFIX)
 
 
 def free_folder(path: str | os.PathLike[str]) -> Path:
@@ -109,6 +129,11 @@ def _stem(path: Path) -> str:
     return path.stem
 
 
+def _stem_within(outer: Path, path: Path) -> str:
+    """Name of a movie at `path`, which may lie inside a zarr, `outer`."""
+    return "-".join((_stem(outer), *path.relative_to(outer).parts))
+
+
 def _outermost_zarr(path: Path) -> Path | None:
     zarrs = [
         one
@@ -121,9 +146,14 @@ def _outermost_zarr(path: Path) -> Path | None:
 def _in_user_data(name: str) -> Path:
     import platformdirs  # napari brings it
 
-    allowed = "".join("_" if c in '<>:"/\\|?*' or ord(c) < 32 else c for c in name)
     folder = platformdirs.user_data_path("napari-sam-i2v", appauthor=False) / "sessions"
-    return folder / ((allowed.strip(" .")[:100] or "movie") + SUFFIX)
+    return folder / (_file_name(name) + SUFFIX)
+
+
+def _file_name(name: str) -> str:
+    """Turn what a movie is called into what a file may be called."""
+    allowed = "".join("_" if c in '<>:"/\\|?*' or ord(c) < 32 else c for c in name)
+    return allowed.strip(" .")[:100] or "movie"
 
 
 def _can_write(folder: Path) -> bool:

@@ -173,7 +173,15 @@ class Desk:
     # ---- worker thread ----------------------------------------------------------------------
 
     def run(self) -> Iterator[Event]:
-        """Do what there is to do; ends when nothing is left."""
+        """Do what there is to do; ends when nothing is left.
+
+        Raises
+        ------
+        SamI2VError
+            If the workbench cannot be made: the model's file, the device or the precision is wrong.
+        TrackingError
+            If anything fails for a reason that is not the user's input.
+        """
         try:
             if self.bench is None:
                 yield Said("Loading the model…")
@@ -191,6 +199,8 @@ class Desk:
                     return
         except SamI2VError as error:
             self._drop()
+            if self.bench is None:
+                raise  # there is nothing to go on with: it would be tried again for ever
             yield Said(str(error), problem=True)
         except GeneratorExit:
             raise

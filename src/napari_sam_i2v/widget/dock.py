@@ -14,10 +14,11 @@ from qtpy.QtCore import QEvent, QPoint, QTimer
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_sam_i2v.errors import SamI2VError
+from napari_sam_i2v.widget.choices import Choices
 from napari_sam_i2v.widget.closing import Subscriptions, delete_orphan, release
 from napari_sam_i2v.widget.curves_dock import CurvesDock
 from napari_sam_i2v.widget.keys import KeysHelp, LayerKeys
-from napari_sam_i2v.widget.menus import MoreMenu, ObjectMenu, OpenChoices
+from napari_sam_i2v.widget.menus import MoreMenu, ObjectMenu
 from napari_sam_i2v.widget.object_table import ObjectTable
 from napari_sam_i2v.widget.propagate_panel import PropagatePanel
 from napari_sam_i2v.widget.rows import (
@@ -66,7 +67,7 @@ class TrackWidget(QWidget):
             controller = TrackController(napari_viewer)
         self.viewer = napari_viewer
         self.controller = controller
-        self.choices = OpenChoices()
+        self.choices = Choices(show_warning, movie=self._movie_at_hand)
         self.work = WorkRunner(controller)
         self._note = ""
         self._cancelling = False
@@ -177,21 +178,14 @@ class TrackWidget(QWidget):
 
     def open_session(self) -> bool:
         """Open the chosen movie if none is open; tells whether one is."""
-        control, image, chosen = self.controller, self.movie.currentData(), self.choices
+        control, image = self.controller, self.movie.currentData()
         if control.opened:
             return True
         if image is None:
             show_error(NO_MOVIE)
             return False
-        opening = partial(
-            control.open,
-            image,
-            model=chosen.model,
-            view=chosen.view,
-            device=chosen.device,
-            folder=chosen.folder,
-        )
-        return self.attempt(opening) and control.opened
+        options = self.choices.now().options()
+        return self.attempt(partial(control.open, image, **options)) and control.opened
 
     def close_session(self) -> None:
         """Let go of the movie, after the step in work."""
@@ -349,6 +343,9 @@ class TrackWidget(QWidget):
     # -- what is shown ---------------------------------------------------------------------------
     def _editable(self) -> bool:
         return self.controller.opened and not self.controller.tracking
+
+    def _movie_at_hand(self) -> Any:
+        return getattr(self.movie.currentData(), "unique_id", None)
 
     def _ready(self) -> bool:
         some = bool(self.selected() if self.panel.choice().selected_only else self.table.ids)

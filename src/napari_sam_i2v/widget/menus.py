@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,10 +11,13 @@ from qtpy.QtCore import QPoint
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
+from napari_sam_i2v.network.registry import MODELS, ModelInfo
+from napari_sam_i2v.widget.choices import Choices, weights_in
+
 if TYPE_CHECKING:
     from napari_sam_i2v.widget.tracking import TrackController
 
-__all__ = ["MoreMenu", "ObjectMenu", "OpenChoices"]
+__all__ = ["MoreMenu", "ObjectMenu"]
 
 VIEWS = (("Automatic", "auto"), ("Whole frame", "frame"), ("Follow each object", "follow"))
 WEIGHTS = "Weights (*.safetensors *.pt *.pth);;All files (*)"
@@ -24,21 +26,11 @@ PROMPTS = "JSON (*.json);;CSV, points only (*.csv)"
 TABLE = "CSV (*.csv)"
 
 
-@dataclass(frozen=True)
-class OpenChoices:
-    """With what a movie is opened; the fields are those of `TrackController.open`."""
-
-    model: str = "default"
-    view: str = "auto"
-    device: str = "auto"
-    folder: Path | None = None
-
-
 class Host(Protocol):
     """What the menus need of the dock."""
 
     controller: TrackController
-    choices: OpenChoices
+    choices: Choices
 
     def attempt(self, action: Callable[[], object]) -> bool:
         """Do something, and show its error."""
@@ -187,42 +179,80 @@ class MoreMenu(_Menu):
     # -- how a movie is opened -------------------------------------------------------------------
     def _model_menu(self) -> QMenu:
         menu = self.addMenu("Model")
-        model = self._host.choices.model
-        entries = [("Built-in", "default")]
-        if model != "default":
-            entries.append((Path(model).name, model))
-        for text, value in entries:
-            action = _add_to(menu, text, partial(self._choose, model=value))
-            _tick(action, value == model)
+        menu.setToolTipsVisible(True)
+        chosen = self._host.choices.now().model
+        self._add_model(menu, "Built-in", "default", chosen, "Comes with napari-sam-i2v")
+        listed = {"default", *self._fill_checkpoints(menu, chosen)}
+        if chosen not in listed:
+            self._add_model(menu, Path(chosen).name, chosen, chosen, chosen)
         _add_to(menu, "From file…", self._choose_weights)
+        menu.addSeparator()
+        for info in MODELS.values():
+            if info.file is None:
+                _add_published(menu, info)
         return menu
 
+    def _fill_checkpoints(self, menu: QMenu, chosen: str) -> list[str]:
+        """Add the weights in the user's folder; return their paths."""
+        folder = self._host.choices.settings().checkpoint_folder
+        if folder is None:
+            return []
+        try:
+            files = weights_in(folder)
+        except OSError as error:
+            tip = f"{folder}: {error.strerror or error}. It is set in Preferences ▸ SAM-I2V."
+            _add_to(menu, "The checkpoint folder cannot be read", _nothing, enabled=False, tip=tip)
+            return []
+        for file in files:
+            self._add_model(menu, file.text, str(file.path), chosen, str(file.path))
+        return [str(file.path) for file in files]
+
+    def _add_model(self, menu: QMenu, text: str, value: str, chosen: str, tip: str) -> None:
+        action = _add_to(menu, text, partial(self._choose, model=value), tip=tip)
+        _tick(action, value == chosen)
+
     def _choose_weights(self) -> None:
+        start = str(self._host.choices.settings().checkpoint_folder or "")
         name, _ = QFileDialog.getOpenFileName(
-            self.parentWidget(), "Weights of SAM-I2V", "", WEIGHTS
+            self.parentWidget(), "Weights of SAM-I2V", start, WEIGHTS
         )
         if name:
             self._choose(model=name)
 
     def _view_menu(self) -> QMenu:
         menu = self.addMenu("View")
+        chosen = self._host.choices.now().view
         for text, value in VIEWS:
             action = _add_to(menu, text, partial(self._choose, view=value))
-            _tick(action, value == self._host.choices.view)
+            _tick(action, value == chosen)
         return menu
 
-    def _choose(self, **changes: str) -> None:
-        self._host.choices = replace(self._host.choices, **changes)  # type: ignore[arg-type]
+    def _choose(self, **changes: object) -> None:
+        self._host.choices.choose(**changes)
 
     def _fill_folder(self, opened: bool) -> None:
-        folder = self._host.controller.folder if opened else self._host.choices.folder
-        tip = str(folder) if folder else "Beside the movie unless you choose another"
+        now = self._host.choices.now()
+        tip = "Beside the movie unless you choose another"
+        if opened or now.folder:
+            tip = str(self._host.controller.folder if opened else now.folder)
+        elif now.sessions:
+            tip = f"In {now.sessions} unless you choose another"
         self._add("Session folder…", self._choose_folder, enabled=not opened, tip=tip)
 
     def _choose_folder(self) -> None:
         name = QFileDialog.getExistingDirectory(self.parentWidget(), "Folder of the session")
         if name:
-            self._host.choices = replace(self._host.choices, folder=Path(name))
+            self._choose(folder=Path(name))
+
+
+def _add_published(menu: QMenu, info: ModelInfo) -> None:
+    """Say where published weights are to be had: they are not ours to give."""
+    site = info.source.removeprefix("https://")
+    tip = (
+        f"{info.summary}. Get its checkpoint from {info.source} (licence {info.licence}), then "
+        "choose it with From file…, or put it into the checkpoint folder of Preferences ▸ SAM-I2V."
+    )
+    _add_to(menu, f"{info.name}: from {site}", _nothing, enabled=False, tip=tip)
 
 
 def _add_to(

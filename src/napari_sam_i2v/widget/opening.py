@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam_i2v.errors import InputError
-from napari_sam_i2v.session_folder import SessionFolder, fingerprint, folder_beside, folder_for
+from napari_sam_i2v.session_folder import (
+    SessionFolder,
+    fingerprint,
+    folder_beside,
+    folder_for,
+    folder_in,
+)
 from napari_sam_i2v.widget.layers import (
     Axes,
     contrast_limits,
@@ -41,9 +47,12 @@ class Opening:
     model: str
     view: str
     device: str
+    precision: str = "auto"
 
     @classmethod
-    def of(cls, image: Image, axes: Axes, *, model: str, view: str, device: str) -> Opening:
+    def of(
+        cls, image: Image, axes: Axes, *, model: str, view: str, device: str, precision: str
+    ) -> Opening:
         """Read what there is to know from a layer."""
         use = (axes.time, image.ndim - 2, image.ndim - 1)
         t, y, x = (float(image.scale[axis]) for axis in use)
@@ -53,7 +62,7 @@ class Opening:
             name=image.name, source=None if path is None else str(path),
             movie=movie_array(image, axes), axes=axes, scale=(t, y, x),
             units=(units[0], units[1], units[2]), contrast=contrast_limits(image),
-            model=model, view=view, device=device,
+            model=model, view=view, device=device, precision=precision,
         )  # fmt: skip
 
     @property
@@ -116,8 +125,17 @@ class _Both:
         self._copy[frame] = plane
 
 
-def open_folder(opening: Opening, path: Path | None) -> Kept:
+def open_folder(opening: Opening, path: Path | None, *, sessions: Path | None = None) -> Kept:
     """Open a movie's session folder, or make one.
+
+    Parameters
+    ----------
+    opening
+        The movie.
+    path
+        The session's folder; found by the movie's name where not given.
+    sessions
+        Where to look for it, and to make it; beside the movie where not given.
 
     Raises
     ------
@@ -125,7 +143,7 @@ def open_folder(opening: Opening, path: Path | None) -> Kept:
         If the folder belongs to another movie, is in use, or cannot be written.
     """
     facts = opening.facts
-    chosen = path or folder_for(folder_beside(opening.source, opening.name), facts)
+    chosen = path or folder_for(_usual_folder(opening, sessions), facts)
     reopened = (chosen / "session.json").exists()
     if reopened:
         folder = SessionFolder.open(chosen)
@@ -145,6 +163,12 @@ def open_folder(opening: Opening, path: Path | None) -> Kept:
     return Kept(folder, shown, copy, reopened, dict(settings))
 
 
+def _usual_folder(opening: Opening, sessions: Path | None) -> Path:
+    if sessions is None:
+        return folder_beside(opening.source, opening.name)
+    return folder_in(sessions, opening.source, opening.name)
+
+
 def open_bench(opening: Opening, kept: Kept) -> Workbench:
     """Make the workbench: imports torch, loads the model, looks at the movie's contrast."""
     import torch
@@ -159,6 +183,7 @@ def open_bench(opening: Opening, kept: Kept) -> Workbench:
     contrast = estimate_contrast(opening.movie, limits=opening.contrast)
     session = Session(
         opening.movie, model=opening.model, device=opening.device,
+        precision=opening.precision,
         view=opening.view,  # type: ignore[arg-type]  # checked by the session
         contrast=None if contrast is None else contrast.values,
         labels=RecordedLabels(kept.labels),
@@ -169,6 +194,7 @@ def open_bench(opening: Opening, kept: Kept) -> Workbench:
         "model_sha256": weights_sha256(opening.model),
         "view": opening.view,
         "device": session.model.device.type,
+        "precision": session.engine.precision,
         "contrast": None if contrast is None else list(contrast.values),
         "versions": {
             "napari-sam-i2v": str(napari_sam_i2v.__version__),

@@ -140,7 +140,9 @@ class TrackController:
         model: str = "default",
         view: str = "auto",
         device: str = "auto",
+        precision: str = "auto",
         folder: Path | None = None,
+        sessions: Path | None = None,
     ) -> None:
         """Open a movie's session, the one it had if there is one; adds our layers.
 
@@ -148,10 +150,12 @@ class TrackController:
         ----------
         image : Image
             The movie's layer.
-        model, view, device : str
+        model, view, device, precision : str
             As for `Session`.
         folder : Path, optional
-            Where to keep the session; beside the movie by default.
+            The session's own folder; found by the movie's name by default.
+        sessions : Path, optional
+            In which folder that is looked for or made; beside the movie by default.
 
         Raises
         ------
@@ -160,8 +164,10 @@ class TrackController:
         """
         self.close()
         axes = resolve_axes(image, self.viewer.dims.point)
-        opening = Opening.of(image, axes, model=model, view=view, device=device)
-        kept = open_folder(opening, folder)
+        opening = Opening.of(
+            image, axes, model=model, view=view, device=device, precision=precision
+        )
+        kept = open_folder(opening, folder, sessions=sessions)
         self._kept = kept
         self._desk = Desk(lambda: self._bench_of(opening, kept))
         self._stage = Stage(
