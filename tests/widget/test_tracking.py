@@ -332,6 +332,17 @@ def test_here_tracks_again_from_the_frame_on_screen(controller: TrackController)
     assert controller.progress == (3, 3)
 
 
+def test_the_slider_follows_a_pass_to_its_very_end(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    controller.draw(follow=True)
+    assert controller.frame == 9
+    controller.go_to(3)
+    controller.draw(follow=True)
+    assert controller.frame == 3
+
+
 def test_nothing_to_track_is_said(controller: TrackController) -> None:
     with pytest.raises(PromptError, match="Click on each object once"):
         controller.propagate()

@@ -86,7 +86,7 @@ class TrackController:
         self._names: dict[int, str] = {}
         self._current = 1
         self._undrawn: set[int] = set()
-        self._latest = 0
+        self._latest: int | None = None  # frame of a pass that was not shown yet
         self._progress = (0, 0)
         self._pace = Pace(1)
         self._was_busy = False
@@ -529,8 +529,9 @@ class TrackController:
         undrawn, self._undrawn = self._undrawn, set()
         if not undrawn or self._stage is None:
             return
-        if follow and self.tracking:
+        if follow and self._latest is not None:
             self._stage.go_to(self._latest)
+        self._latest = None
         self._stage.redraw(undrawn)
 
     # ---- keeping ----------------------------------------------------------------------------
