@@ -6,14 +6,13 @@ method is enough to go on from, after a crash, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam_i2v.errors import PromptError
 from napari_sam_i2v.propagation import edits
 from napari_sam_i2v.propagation.edits import ObjectState
 from napari_sam_i2v.propagation.history import History, RecordedLabels, Step
@@ -112,7 +111,7 @@ class Workbench:
         PromptError
             If the prompt does not fit, or object or frame are locked.
         """
-        self._check_free([object_id], [frame])
+        self.session.locks.check_free([object_id], [frame])
         name = f"prompt of object {object_id}" if rounds else f"removal of a prompt of {object_id}"
         with self.history.step(name, [object_id]):
             self.session.set_prompts(object_id, frame, rounds)
@@ -130,7 +129,7 @@ class Workbench:
 
         `before` (Y, X) is what the plane was, to undo it.
         """
-        self._check_free([object_id], [frame])
+        self.session.locks.check_free([object_id], [frame])
         mask = self._labels[frame] == object_id
         with self.history.step(f"painting of object {object_id}", [object_id]) as step:
             if before is not None:
@@ -145,7 +144,7 @@ class Workbench:
         by_key: dict[tuple[int, int], list[Prompt]] = {}
         for prompt in prompts:
             by_key.setdefault((prompt.object_id, prompt.frame), []).append(prompt)
-        self._check_free({i for i, _ in by_key}, {frame for _, frame in by_key})
+        self.session.locks.check_free({i for i, _ in by_key}, {frame for _, frame in by_key})
         with self.history.step(name, {i for i, _ in by_key}):
             for (object_id, frame), rounds in by_key.items():
                 self.session.set_prompts(object_id, frame, rounds)
@@ -164,16 +163,10 @@ class Workbench:
     def _erase_answer(self, object_id: int, frame: int) -> None:
         """Erase what only a prompt that is gone had put there."""
         if object_id not in self.session.object_ids:
-            self._erase(object_id, range(self.session.n_frames))
+            self.session.erase(object_id, range(self.session.n_frames))
         elif not any(self.session.progress(reverse=r).was_tracked(object_id, frame)
                      for r in (False, True)):  # fmt: skip
-            self._erase(object_id, range(frame, frame + 1))
-
-    def _erase(self, object_id: int, frames: Iterable[int]) -> None:
-        for frame in frames:
-            plane = self._labels[frame]
-            if (plane == object_id).any():
-                self._labels[frame] = np.where(plane == object_id, 0, plane).astype(plane.dtype)
+            self.session.erase(object_id, [frame])
 
     # ---- propagating ----------------------------------------------------------------------
 
@@ -213,11 +206,11 @@ class Workbench:
 
     def remove(self, objects: Sequence[int]) -> None:
         """Erase objects and forget their prompts."""
-        self._check_free(objects, ())
+        self.session.locks.check_free(objects, ())
         with self.history.step(f"removal of {_listed(objects)}", objects):
             for object_id in objects:
                 self.session.put(object_id, None)
-                self._erase(object_id, range(self.session.n_frames))
+                self.session.erase(object_id, range(self.session.n_frames))
         self._rewrite(objects)
 
     def merge(self, objects: Sequence[int], *, into: int) -> Iterator[int]:
@@ -278,13 +271,12 @@ class Workbench:
         session = self.session
         sure = session.confidence.of(object_id)
         known = np.isfinite(sure).any()
-        done = [session.progress(reverse=r).take(object_id).tracked for r in (False, True)]
         frames = session.prompts.frames(object_id)
         return ObjectStatus(
             object_id=object_id,
             prompts=sum(len(session.prompts.rounds(object_id, frame)) for frame in frames),
             pending=pending,
-            tracked=any(t is not None and t.any() for t in done),
+            tracked=any(session.progress(reverse=r).reached(object_id) for r in (False, True)),
             confidence=float(np.nanmin(sure)) if known else None,
             locked=object_id in session.locks.objects,
             mother=session.lineage.get(object_id, (None, 0))[0],
@@ -405,12 +397,6 @@ class Workbench:
         for record in answers:
             table[record.frame] = record.score, record.iou, record.area
         return table if np.isfinite(table).any() else None
-
-    def _check_free(self, objects: Collection[int], frames: Collection[int]) -> None:
-        if locked := sorted(self.session.locks.objects.intersection(objects)):
-            raise PromptError(f"Object {locked[0]} is locked: unlock it first.")
-        if held := sorted(self.session.locks.frames.intersection(frames)):
-            raise PromptError(f"Frame {held[0]} is locked: unlock it first.")
 
 
 def _listed(objects: Sequence[int]) -> str:

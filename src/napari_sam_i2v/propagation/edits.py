@@ -6,9 +6,9 @@ masks become prompts, and a later pass goes through them instead of repeating th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,16 +158,13 @@ def divide(session: Session, mother: int, *, frame: int, daughters: Iterable[int
         session.put(heir, heritage)
 
 
-def check_changeable(session: Session, objects: Iterable[int], *, frames: range) -> None:
+def check_changeable(session: Session, objects: Sequence[int], *, frames: range) -> None:
     """Check that objects exist and neither they nor the frames are locked."""
     for object_id in objects:
         if object_id not in session.object_ids:
             known = ", ".join(map(str, session.object_ids)) or "none"
             raise PromptError(f"There is no object {object_id}; objects are: {known}.")
-        if object_id in session.locks.objects:
-            raise PromptError(f"Object {object_id} is locked: unlock it first.")
-    if locked := sorted(session.locks.frames.intersection(frames)):
-        raise PromptError(f"Frame {locked[0]} is locked: unlock it first.")
+    session.locks.check_free(objects, frames)
 
 
 def rewrite(session: Session, frames: range, ids: dict[int, int]) -> Iterator[int]:
@@ -216,20 +213,23 @@ def _spliced_back(mine: Done, theirs: Done, frame: int, n_frames: int) -> Done:
 def _parts(
     mine: NDArray[np.bool_] | None, theirs: NDArray[np.bool_] | None, frame: int
 ) -> NDArray[np.bool_] | None:
-    known = mine if mine is not None else theirs
-    if known is None:
-        return None
-    before, after = (np.zeros_like(known) if t is None else t for t in (mine, theirs))
-    return np.concatenate([before[:frame], after[frame:]])
+    return _joined(mine, theirs, frame, blank=False)
 
 
 def _rows(
     mine: NDArray[np.float32] | None, theirs: NDArray[np.float32] | None, frame: int
 ) -> NDArray[np.float32] | None:
+    return _joined(mine, theirs, frame, blank=np.nan)
+
+
+def _joined(
+    mine: NDArray[Any] | None, theirs: NDArray[Any] | None, frame: int, *, blank: float
+) -> NDArray[Any] | None:
+    """Rows of mine before a frame, of theirs from there on; blank where there are none."""
     known = mine if mine is not None else theirs
     if known is None:
         return None
-    before, after = (np.full_like(known, np.nan) if t is None else t for t in (mine, theirs))
+    before, after = (np.full_like(known, blank) if t is None else t for t in (mine, theirs))
     return np.concatenate([before[:frame], after[frame:]])
 
 

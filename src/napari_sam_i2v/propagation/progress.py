@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam_i2v.errors import PromptError
+
 __all__ = ["Done", "Locks", "Progress"]
 
 
@@ -66,6 +68,11 @@ class Progress:
         tracked = self._tracked.get(object_id)
         return tracked is not None and bool(tracked[frame])
 
+    def reached(self, object_id: int) -> bool:
+        """Whether a pass has been over any frame of an object."""
+        tracked = self._tracked.get(object_id)
+        return tracked is not None and bool(tracked.any())
+
     def forget(self, object_id: int) -> None:
         """Drop an object."""
         self.pending.pop(object_id, None)
@@ -95,6 +102,13 @@ class Locks:
     def holds(self, object_id: int, frame: int) -> bool:
         """Whether an object's mask on a frame must stay."""
         return object_id in self.objects or frame in self.frames
+
+    def check_free(self, objects: Iterable[int], frames: Iterable[int]) -> None:
+        """Check that none of these is locked; else `PromptError`."""
+        if locked := sorted(self.objects.intersection(objects)):
+            raise PromptError(f"Object {locked[0]} is locked: unlock it first.")
+        if held := sorted(self.frames.intersection(frames)):
+            raise PromptError(f"Frame {held[0]} is locked: unlock it first.")
 
     def lock_frames(self, frames: Iterable[int], *, locked: bool = True) -> None:
         """Lock frames, or release them."""

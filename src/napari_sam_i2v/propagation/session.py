@@ -278,10 +278,12 @@ class Session:
         if object_id not in self.prompts.object_ids:
             known = ", ".join(map(str, self.object_ids)) or "none"
             raise PromptError(f"There is no object {object_id} to remove; objects are: {known}.")
-        self.prompts.remove(object_id)
-        self._forget(object_id)
-        self._forget_kin(object_id)
-        for frame in range(self.n_frames):
+        self.put(object_id, None)
+        self.erase(object_id, range(self.n_frames))
+
+    def erase(self, object_id: int, frames: Iterable[int]) -> None:
+        """Erase an object's pixels on some frames; its prompts stay."""
+        for frame in frames:
             plane = np.asarray(self.labels[frame])
             if (plane == object_id).any():
                 self.labels[frame] = np.where(plane == object_id, 0, plane).astype(plane.dtype)

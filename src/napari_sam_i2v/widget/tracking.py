@@ -73,6 +73,7 @@ class TrackController:
     def __init__(self, viewer: ViewerModel, *, bench: OpenBench = open_bench) -> None:
         self.viewer = viewer
         self._bench_of = bench
+        self._closing = False  # once the worker has stopped
         self._clear()
         viewer.layers.events.removed.connect(self._on_removed)
 
@@ -206,8 +207,6 @@ class TrackController:
         else:
             self.close()
         self.note.emit(f"The session was closed; it is kept in {folder}.")
-
-    _closing = False
 
     # ---- objects ----------------------------------------------------------------------------
 
