@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from tests.network import tiny
 
 from napari_sam_i2v.network.sam_i2v import IMAGE_MEAN, IMAGE_STD
 from napari_sam_i2v.propagation.view import View
+from napari_sam_i2v.training import samples
 from napari_sam_i2v.training.pool import RollingPool
 from napari_sam_i2v.training.recipe import DataPlan
 from napari_sam_i2v.training.samples import Movie8, _draw_frames, _follow, draw_batch, draw_sample
@@ -52,16 +54,19 @@ def test_the_object_is_shown_and_its_target_fits_the_picture(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_windows_keep_the_object_in_view(seed: int) -> None:
+def test_windows_keep_the_object_in_view(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "AWAY", 0.0)
     sample = draw_sample([moving()], CONFIG, np.random.default_rng(seed), frames=5)
     assert (sample.targets.max(axis=(1, 2, 3)) >= 0.5).all()
 
 
-def test_windows_lag_one_frame_behind() -> None:
-    masks = moving(8).labels == 3
+def test_windows_lag_one_frame_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "MOVED_ALONG", 0.0)
+    movie = moving(8)
+    masks = movie.labels == 3
     shifts = []
     for seed in range(20):
-        views = _follow(masks, CONFIG, np.random.default_rng(seed))
+        views = _follow(movie.frames, masks, CONFIG, np.random.default_rng(seed))
         assert len(views) == 8
         if views[0] == View.whole((96, 96)):
             continue
@@ -74,10 +79,36 @@ def test_windows_lag_one_frame_behind() -> None:
     assert 2 < np.nanmean(shifts) < 6, "as fast as the object"
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_windows_move_along_with_a_drifting_field(
+    share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "MOVED_ALONG", share)
+    monkeypatch.setattr(samples, "AWAY", 0.0)
+    monkeypatch.setattr(samples, "JITTERY", 0.0)
+    rng = np.random.default_rng(0)
+    field = ndimage.gaussian_filter(rng.normal(size=(160, 160)), 3)
+    field = (255 * (field - field.min()) / np.ptp(field)).astype(np.uint8)
+    step = 6  # half of the object's size
+    frames = np.stack([field[:, step * t : step * t + 96] for t in range(6)])
+    masks = np.zeros(frames.shape, bool)
+    for t in range(6):
+        masks[t, 42:54, 70 - step * t : 82 - step * t] = True
+    behind = []
+    for seed in range(10):
+        views = _follow(frames, masks, CONFIG, np.random.default_rng(seed))
+        if views[0] == View.whole((96, 96)):
+            continue
+        behind += [v.x + v.width / 2 - (76 - step * t) for t, v in enumerate(views) if t]
+    expected = step if share == 0 else 0
+    assert abs(np.median(behind) - expected) <= 2, "large shifts come out a little short"
+
+
 def test_a_window_stays_while_its_object_is_gone() -> None:
-    masks = moving(6).labels == 3
+    movie = moving(6, speed=0)
+    masks = movie.labels == 3
     masks[2:] = False
-    views = _follow(masks, CONFIG, np.random.default_rng(1))
+    views = _follow(movie.frames, masks, CONFIG, np.random.default_rng(1))
     centres = np.array([(v.y + v.height / 2, v.x + v.width / 2) for v in views[2:]])
     assert np.ptp(centres, axis=0).max() < 8
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_sam_i2v.propagation.frames import FrameSource, network_image
 from napari_sam_i2v.propagation.view import View, window
 
-__all__ = ["correlated_shift", "moved_views"]
+__all__ = ["SIDE", "correlated_shift", "moved_view", "moved_views"]
 
 SIDE = 64
 """Side, in pixels, to which windows are reduced to be compared."""
@@ -92,6 +92,16 @@ def _moved(source: FrameSource, index: int, view: View) -> View:
         network_image(source.frame(i), view, SIDE, source.contrast).mean(axis=0)
         for i in (index - 1, index)
     )
+    return moved_view(view, before, after, source.shape)
+
+
+def moved_view(
+    view: View, before: NDArray[np.floating], after: NDArray[np.floating], shape: Sequence[int]
+) -> View:
+    """Move a window in a frame of `shape` (Y, X) along with what it shows.
+
+    `before` and `after` (`SIDE`, `SIDE`) are what it shows on the frame before and on this one.
+    """
     y, x = correlated_shift(before, after, reach=round(REACH * SIDE))
     if (y, x) == (0, 0):
         return view
@@ -99,4 +109,4 @@ def _moved(source: FrameSource, index: int, view: View) -> View:
         view.y + view.height / 2 + y * view.height / SIDE,
         view.x + view.width / 2 + x * view.width / SIDE,
     )
-    return window(centre, max(view.height, view.width), source.shape)
+    return window(centre, max(view.height, view.width), shape)

@@ -15,6 +15,7 @@ from torch import Tensor
 from napari_sam_i2v.network.config import SamI2VConfig
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation.frames import estimate_contrast, normalise
+from napari_sam_i2v.propagation.motion import SIDE, moved_view
 from napari_sam_i2v.propagation.view import View, bounding_box, box_size, window
 
 __all__ = ["Batch", "Movie8", "draw_batch", "draw_bytes", "draw_sample", "moved"]
@@ -26,6 +27,8 @@ JITTERY = 0.2
 """Share of samples whose window is placed badly, as after a bad answer."""
 AWAY = 0.15
 """Share of samples whose window looks past the object on one frame: absent, then back."""
+MOVED_ALONG = 0.6
+"""Share of samples whose windows move along with the field, as a tracker's do."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def draw_sample(
         if len(ids):
             break
     masks = movie.labels[steps[past:]] == rng.choice(ids)
-    views = _follow(masks, config, rng)
+    views = _follow(movie.frames[steps[past:]], masks, config, rng)
     turn, flip = int(rng.integers(4)), bool(rng.integers(2))
     change = _Tone(rng)
     clips, targets = [], []
@@ -174,7 +177,12 @@ def _draw_frames(available: int, wanted: int, rng: np.random.Generator) -> NDArr
     return np.concatenate((steps, np.repeat(steps[-1:], wanted - length)))
 
 
-def _follow(masks: NDArray[np.bool_], config: SamI2VConfig, rng: np.random.Generator) -> list[View]:
+def _follow(
+    frames: NDArray[np.uint8],
+    masks: NDArray[np.bool_],
+    config: SamI2VConfig,
+    rng: np.random.Generator,
+) -> list[View]:
     """Windows that lag one frame behind the object, with jitter; or the same wide view."""
     shape = masks.shape[1:]
     boxes = [bounding_box(mask) for mask in masks]
@@ -190,17 +198,25 @@ def _follow(masks: NDArray[np.bool_], config: SamI2VConfig, rng: np.random.Gener
     views, smooth = [], size
     jitter = 0.2 if rng.random() < JITTERY else 0.05
     away = int(rng.integers(1, len(masks))) if len(masks) > 1 and rng.random() < AWAY else -1
+    along = rng.random() < MOVED_ALONG
     for i in range(len(masks)):
         noise = rng.normal(0, jitter, 2) * size
         if i == away:
             angle, far = rng.uniform(0, 2 * np.pi), zoom * smooth * rng.uniform(0.8, 1.3)
             noise += far * np.array([np.sin(angle), np.cos(angle)])
-        views.append(window(centre + off * (i == 0) + noise, smooth * zoom, shape))
+        view = window(centre + off * (i == 0) + noise, smooth * zoom, shape)
+        views.append(_moved_along(view, frames[i - 1], frames[i]) if along and i else view)
         box = boxes[i]
         if box is not None:
             centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
             smooth = 0.6 * smooth + 0.4 * box_size(box)
     return views
+
+
+def _moved_along(view: View, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> View:
+    """Where a window lies once it has moved along with what it shows."""
+    first, second = (_crop(frame, view, SIDE).mean(axis=0) for frame in (before, after))
+    return moved_view(view, first, second, before.shape)
 
 
 def _crop(

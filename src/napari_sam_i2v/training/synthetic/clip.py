@@ -29,19 +29,19 @@ _Maker = Callable[[Stage], Scene]
 
 _MAKERS: dict[str, tuple[_Maker, float]] = {
     "nuclei_sparse": (fluorescence.nuclei_sparse, 1.1),
-    "nuclei_crowded": (fluorescence.nuclei_crowded, 1.0),
-    "nuclei_dividing": (fluorescence.nuclei_dividing, 0.6),
+    "nuclei_crowded": (fluorescence.nuclei_crowded, 2.2),
+    "nuclei_dividing": (fluorescence.nuclei_dividing, 0.8),
     "cytoplasm": (fluorescence.cytoplasm, 0.8),
-    "phase_spindle": (transmitted.phase_spindle, 1.2),
-    "phase_spread": (transmitted.phase_spread, 1.0),
-    "phase_packed": (transmitted.phase_packed, 0.6),
+    "phase_spindle": (transmitted.phase_spindle, 2.2),
+    "phase_spread": (transmitted.phase_spread, 1.2),
+    "phase_packed": (transmitted.phase_packed, 0.8),
     "relief": (transmitted.relief, 0.5),
     "bright_field": (transmitted.bright_field, 0.5),
     "bacteria": (transmitted.bacteria, 0.5),
     "tissue": (tissue.tissue, 0.4),
     "cine": (medical.cine, 3.6),
     "ultrasound": (medical.ultrasound, 0.6),
-    "natural": (natural.natural, 2.0),
+    "natural": (natural.natural, 2.4),
     "abstract": (abstract.abstract, 1.0),
 }
 

@@ -28,8 +28,12 @@ def morphing_shape(rng: np.random.Generator) -> MakeShape:
         radii = fourier_radii(lobes * (0.2 + spread)[:, None, None])
         turns = rng.normal(0, 0.2) + np.pi * np.arange(int(rng.choice([0, 0, 1, 2, 2, 3])))
         arms = [arm(stage, radius * 0.6, float(a + rng.normal(0, 0.25)), rate) for a in turns]
-        drawn_in = spread[:, None, None]
-        return Union(Star(axes, radii), tuple(Chain(a.points * drawn_in, a.widths) for a in arms))
+        beyond = [rng.uniform(0.7, 1.5) * stretch**0.75 * spread for _ in arms]
+        tails = zip(arms, beyond, strict=True)
+        return Union(
+            Star(axes, radii),
+            tuple(Chain(a.points * far[:, None, None], 0.7 * a.widths) for a, far in tails),
+        )
 
     return make
 
@@ -49,12 +53,14 @@ def roundness(body: Body, patch: Patch, t: int) -> float:
 def glowing_draw(rng: np.random.Generator, width: float) -> Draw:
     """Brightness of small cells: a white ring or blob, black inside; spindles are dark.
 
-    `width` is that of the halo in pixels, whose middle lies at the edge of a disc.
+    Spindles and flat cells may be black along their middle only, in a faint veil: people outline
+    the veil. `width` is that of the halo in pixels, whose middle lies at the edge of a disc.
     """
     round_glow, flat_glow = rng.uniform(1.2, 4.0), rng.uniform(0.3, 1.5)
     depth, inset = rng.uniform(0.6, 2.0), rng.uniform(0, 0.4)
     one_sided, coreless = rng.uniform(0, 0.9), rng.uniform(0, 0.5)
     uneven, shift = rng.uniform(0, 0.9), rng.uniform(0, 0.5)
+    slim, veil = rng.uniform(0, 0.7), rng.normal(0, 0.35)
     traits: dict[int, tuple[float, bool]] = {}
 
     def draw(body: Body, patch: Patch, t: int) -> np.ndarray:
@@ -73,9 +79,11 @@ def glowing_draw(rng: np.random.Generator, width: float) -> Draw:
         grain = texture(body, patch)
         ragged = level + inner * (uneven * (grain - 1) - shift * facing)
         ragged = np.minimum(ragged, level + 1)  # the core never leaves the cell
-        inside = np.clip((ragged - max(middle, 0) - 0.3 * width * disc) * 0.6, 0, 1)
+        edge = max(middle, 0) + 0.3 * width * disc + (1 - disc) * slim * inner
+        inside = np.clip((ragged - edge) * 0.6, 0, 1)
         core = 0.7 * glow if blob and disc > 0.5 else -depth
-        return (shell * (1 - inside) + inside * core * grain) * body.gain[t]
+        around = shell + (1 - disc) * veil * grain * patch.cover()
+        return (around * (1 - inside) + inside * core * grain) * body.gain[t]
 
     return draw
 

@@ -155,20 +155,20 @@ def nuclei_crowded(stage: Stage) -> Scene:
     rng = stage.rng
     radius = stage.size * log_uniform(rng, 0.0125, 0.065)
     room = rng.uniform(0.25, 0.7) * (stage.size / (2 * radius)) ** 2
-    coarse = chance(rng, 0.4)
+    coarse = chance(rng, 0.6)
     plan = CrowdPlan(
         count=int(np.clip(room, 8, 60)),
         radius=radius,
         spread=rng.uniform(0.08, 0.25),
         lobes=log_uniform(rng, 0.03, 0.15),
-        speed=rng.uniform(0.2, 0.7) if coarse else crowd_speed(rng, 0.3),
+        speed=rng.uniform(0.2, 0.9) if coarse else crowd_speed(rng, 0.3),
         spacing=rng.uniform(0.75, 1.05),
         divide=rng.uniform(0, 0.12),
         brightness=unequal(rng),
         condense=rng.uniform(0.3, 1),
     )
-    if coarse and chance(rng, 0.5):  # all of them the same way, up to half a width a frame
-        stage = drifting(stage, radius * rng.uniform(0.3, 0.8))
+    if coarse and chance(rng, 0.6):  # all of them the same way, up to a width a frame
+        stage = drifting(stage, radius * rng.uniform(0.3, 1.2))
     return _nuclei(stage, plan, most=0.06)
 
 
