@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from napari_sam_i2v.propagation.engine import ObjectMask
+from napari_sam_i2v.propagation.engine import Answer, ObjectMask
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.session import Session
-from napari_sam_i2v.propagation.view import View
+from napari_sam_i2v.propagation.view import View, box_size
 from tests.propagation.conftest import MakeSession
 from tests.propagation.fakes import BrightEngine, discs, only, run
 
@@ -117,6 +120,48 @@ def test_boxes_and_masks_place_the_first_window(bright: MakeSession, kind: str) 
         session.add_mask(1, 0, mask=movie[0] > 0)
     run(session.propagate())
     assert min(found(session.labels, movie)) > 0.7
+
+
+@pytest.mark.parametrize("scale", [0.0, 2.0])
+def test_a_box_is_answered_from_near_and_remembered_as_it_is_tracked(
+    bright: MakeSession, monkeypatch: pytest.MonkeyPatch, scale: float
+) -> None:
+    movie, centres = drifting(4)
+    session = bright(movie)
+    session.engine.config = replace(session.engine.config, box_scale=scale)
+    answered: list[View] = []
+    remembered: list[View] = []
+    prompt, remember = BrightEngine.prompt, BrightEngine.remember
+
+    def spied_prompt(self: Any, feature: Any, rounds: Any, view: View, **options: Any) -> Answer:
+        answered.append(view)
+        return prompt(self, feature, rounds, view, **options)
+
+    def spied_remember(self: Any, features: Any, answers: Any, **options: Any) -> Any:
+        remembered.extend(answer.view for answer in answers)
+        return remember(self, features, answers, **options)
+
+    monkeypatch.setattr(BrightEngine, "prompt", spied_prompt)
+    monkeypatch.setattr(BrightEngine, "remember", spied_remember)
+    (y, x) = centres[0]
+    result = session.add_box(1, 0, box=(y - 20, x - 20, y + 20, x + 20))
+    tracked = round(session.engine.config.window_scale * box_size(result.masks[1].box))
+    assert answered[0].height == (80 if scale else round(session.engine.config.window_scale * 40))
+    assert remembered[0].height == (tracked if scale else answered[0].height)
+    run(session.propagate())
+    assert min(found(session.labels, movie)) > 0.7
+
+
+def test_a_click_beside_a_box_is_seen_too(bright: MakeSession) -> None:
+    movie, centres = drifting(1)
+    session = bright(movie)
+    session.engine.config = replace(session.engine.config, box_scale=1.0)
+    (y, x) = centres[0]
+    beside = Prompt(object_id=1, frame=0, points=[(y + 25, x)], labels=[0])
+    box = Prompt(object_id=1, frame=0, box=(y - 8, x - 8, y + 8, x + 8))
+    side = session._side(False).propagator
+    assert side._near_view([box]) is not None
+    assert side._near_view([box, beside]) is None
 
 
 def test_results_outside_a_window_are_background(bright: MakeSession) -> None:

@@ -17,7 +17,6 @@ from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.measure.accuracy import Accuracy, ObjectAccuracy, measure_accuracy
 from napari_sam_i2v.measure.cases import Case
 from napari_sam_i2v.network.sam_i2v import SamI2V
-from napari_sam_i2v.propagation.engine import ObjectMask
 from napari_sam_i2v.propagation.session import FrameResult, Session
 from napari_sam_i2v.propagation.view import ViewMode, bounding_box, interior_point
 
@@ -215,7 +214,7 @@ def _clicks3(run: _Run) -> tuple[Accuracy, ...]:
         run.session.add_prompts(first)
         found = run.prompt(lambda: run.session.preview(ident, start))  # noqa: B023
         for _ in range(CORRECTIONS):
-            click = correction_click(_whole(found.masks[ident], truth.shape), truth)
+            click = correction_click(found.masks[ident].on(truth.shape), truth)
             if click is None:
                 break
             found = _correct(run, ident, start, click)
@@ -271,11 +270,3 @@ def _correct(run: _Run, ident: int, frame: int, click: tuple[int, int, int]) -> 
         lambda: run.session.add_points(ident, frame, points=[(y, x)], labels=[label])
     )
     return answer
-
-
-def _whole(found: ObjectMask, shape: tuple[int, ...]) -> Mask:
-    """A mask in its box as a mask of the frame (Y, X)."""
-    mask = np.zeros(shape, bool)
-    y0, x0, y1, x1 = found.box
-    mask[y0:y1, x0:x1] = found.mask
-    return mask

@@ -57,6 +57,9 @@ class SamI2VConfig:
         window that follows them (view "auto").
     window_scale
         Side of such a window in units of the object's size.
+    box_scale
+        Side of the nearer window through which a drawn box is answered, in units of the box;
+        0 answers it as it is tracked.
     """
 
     name: str
@@ -85,6 +88,7 @@ class SamI2VConfig:
     fill_hole_area: int = 8
     follow_below: float = 0.05
     window_scale: float = 6.0
+    box_scale: float = 0.0
 
     @property
     def feature_size(self) -> int:
@@ -130,6 +134,7 @@ VARIANTS: Mapping[str, SamI2VConfig] = MappingProxyType(
             classes=0,
             follow_below=0.3,
             window_scale=2.5,
+            box_scale=2.0,
         ),
     }
 )

@@ -72,6 +72,13 @@ class ObjectMask:
         """Pixels of the mask."""
         return int(self.mask.sum())
 
+    def on(self, shape: Sequence[int]) -> NDArray[np.bool_]:
+        """Mask on a whole frame of `shape` (Y, X)."""
+        plane = np.zeros(tuple(shape[:2]), bool)
+        y0, x0, y1, x1 = self.box
+        plane[y0:y1, x0:x1] = self.mask
+        return plane
+
     @property
     def confidence(self) -> float:
         """Overlap with the truth that the network expects: score times predicted IoU, 0 .. 1."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_sam_i2v.network.memory_filter import FilterStrategy, Selection
 from napari_sam_i2v.propagation.engine import Answer, Engine
 from napari_sam_i2v.propagation.frames import FrameSource
-from napari_sam_i2v.propagation.memory_bank import MemoryBank
+from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.motion import moved_views
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.view import (
@@ -164,8 +164,9 @@ class Propagator:
         else:
             feature, answer = self._found(rounds, index)
         answer = replace(answer, exact=rounds[-1].mask)
-        entry = self.engine.remember([feature], [answer], prompted=True)[0]
-        track.bank.remember(index, entry, prompted=True)
+        track.bank.remember(
+            index, self._prompted_entry(rounds, index, feature, answer), prompted=True
+        )
         track.answers[index] = answer
         self._follow(track, answer, index, anew=True)
         return answer
@@ -193,9 +194,31 @@ class Propagator:
 
     def _found(self, rounds: Sequence[Prompt], index: int) -> tuple[Tensor, Answer]:
         """Feature and answer of prompts that are all that is known of an object."""
-        view = self.first_view(rounds, index)
+        view = self._near_view(rounds) or self.first_view(rounds, index)
         feature = self.engine.encode(self.source, index, [view])[0]
         return feature, self.engine.prompt(feature, rounds, view)
+
+    def _near_view(self, rounds: Sequence[Prompt]) -> View | None:
+        """Nearer window around a first box, whose object's size is known; None without one."""
+        box, scale = rounds[0].box, self.engine.config.box_scale
+        if box is None or not scale or self.view_mode == "frame":
+            return None
+        centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        view = window(centre, scale * box_size(box), self.source.shape)
+        points = [prompt.points for prompt in rounds if prompt.points is not None]
+        masked = any(prompt.mask is not None for prompt in rounds)
+        return None if masked or not all(_holds(view, p) for p in points) else view
+
+    def _prompted_entry(
+        self, rounds: Sequence[Prompt], index: int, feature: Tensor, answer: Answer
+    ) -> MemoryEntry:
+        """Memory of a prompted frame; what was answered from near, as it looks in tracking."""
+        mask = answer.paste()
+        if answer.view == self._near_view(rounds) and mask.area:
+            view = self._placed(mask.box)
+            feature = self.engine.encode(self.source, index, [view])[0]
+            answer = self.engine.recall_mask(feature, mask.on(self.source.shape), view)
+        return self.engine.remember([feature], [answer], prompted=True)[0]
 
     def go_to(self, track: Track, index: int, mask_at: MaskAt) -> None:
         """Make an object ready for a pass that starts at `index`: its prompts, memory and window.

@@ -18,7 +18,7 @@ from napari_sam_i2v.training.simulate import box_prompt, correction_click, first
 
 __all__ = ["Outcome", "answer_prompts", "correct", "image_step", "video_step"]
 
-CLICK_SHARE, BOX_SHARE = 0.6, 0.2
+CLICK_SHARE, BOX_SHARE = 0.5, 0.28
 """How first prompts are shared out: clicks, boxes, the rest masks."""
 CORRECTED_SHARE, MOST_CORRECTIONS = 0.5, 3
 """Share of clips with corrections on one or two tracked frames, and clicks on each at most."""

@@ -39,9 +39,9 @@ _MAKERS: dict[str, tuple[_Maker, float]] = {
     "bright_field": (transmitted.bright_field, 0.5),
     "bacteria": (transmitted.bacteria, 0.5),
     "tissue": (tissue.tissue, 0.4),
-    "cine": (medical.cine, 3.6),
+    "cine": (medical.cine, 6.0),
     "ultrasound": (medical.ultrasound, 0.6),
-    "natural": (natural.natural, 2.4),
+    "natural": (natural.natural, 3.0),
     "abstract": (abstract.abstract, 1.0),
 }
 
