@@ -7,6 +7,7 @@ save -> close -> reopen. The engine tracks by brightness, so that a pass takes n
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import tifffile
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 from tests.propagation.fakes import BrightEngine, discs, only
+from tests.widget.quiet import deprecations_of_ours
+from tests.widget.test_dock import notifications
 from tests.widget.test_tracking import bench_of
 
 from napari_sam_i2v.propagation import session as session_module
@@ -92,7 +95,18 @@ def desk(make_napari_viewer_proxy, qtbot, tmp_path, monkeypatch) -> Desk:
     return Desk(make_napari_viewer_proxy(show=True), qtbot, tmp_path / "cells.sam-i2v")
 
 
-def test_the_whole_way(desk: Desk, tmp_path: Path) -> None:
+@pytest.fixture
+def quiet(desk: Desk, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Fail if anything is printed, or a deprecated call is made, while the test goes on."""
+    capfd.readouterr()  # what starting napari wrote
+    with deprecations_of_ours() as deprecated, notifications() as errors:
+        yield
+    assert not deprecated
+    assert not errors
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_whole_way(desk: Desk, tmp_path: Path, quiet: None) -> None:
     dock, controller = desk.dock, desk.controller
 
     # Prompt: the masks of the clicked frame are there before anything is tracked.
