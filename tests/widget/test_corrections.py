@@ -239,3 +239,11 @@ def test_what_is_locked_refuses_prompts_with_a_sentence(controller: TrackControl
         "Frame 5 is locked: unlock it first.",
     ]
     np.testing.assert_array_equal(planes(controller), before)
+
+
+def test_the_list_has_the_colours_of_the_labels(controller: TrackController) -> None:
+    labels = controller.labels
+    assert labels is not None
+    for row in controller.rows():
+        np.testing.assert_allclose(row.colour, labels.get_color(row.object_id), atol=1e-6)
+    assert len({row.colour for row in controller.rows()}) == 3
