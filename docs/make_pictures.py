@@ -52,7 +52,7 @@ class Desk:
         self.viewer = napari.Viewer(show=True)
         self.viewer.window.resize(*SIZE)  # after show: napari restores its saved size
         self.folder = folder
-        self.movie, self.clicks = (self.viewer.add_layer(Layer.create(*part)) for part in sample)
+        self.movie, _, self.clicks = (self.viewer.add_layer(Layer.create(*part)) for part in sample)
         self.dock = TrackWidget(self.viewer)
         # In a folder that will be removed: a second run must not go on with the first.
         self.dock.choices.choose(folder=folder / "session.sam-i2v", device="cpu")

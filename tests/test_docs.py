@@ -93,3 +93,36 @@ def test_the_script_makes_a_picture(name: str, tmp_path: Path) -> None:
         assert made.size == kept.size
         colours = made.convert("RGB").getcolors(maxcolors=1 << 24)
         assert colours is not None and len(colours) > 50  # not a black canvas
+
+
+def promised() -> list[str]:
+    """The tests that the table of promises names, as in `file.py::name`."""
+    text = (DOCS / "promises.md").read_text(encoding="utf-8")
+    return re.findall(r"`([\w/]+\.py(?:::\w+)?)`", text)
+
+
+def has_test(name: str) -> bool:
+    """Whether a test, or a whole file of them, is there."""
+    file, _, function = name.partition("::")
+    tests = ROOT / "tests"
+    path = next(
+        (p for p in (tests / "widget" / file, tests / file, ROOT / file) if p.exists()), None
+    )
+    if path is None or not function:
+        return path is not None
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in tree.body)
+
+
+def test_every_test_of_the_promises_exists() -> None:
+    names = promised()
+    assert len(names) > 60
+    assert not [name for name in names if not has_test(name)]
+    assert not has_test("test_docs.py::test_of_nothing")
+
+
+def test_every_promise_names_a_test_or_says_none() -> None:
+    lines = (DOCS / "promises.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith("| promise")]
+    assert rows
+    assert not [row for row in rows if ".py" not in row and "none" not in row]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,13 +64,46 @@ def test_the_chamber_beats_inside_its_wall() -> None:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_layer_data_makes_napari_layers(name: str) -> None:
     layers = pytest.importorskip("napari.layers")
-    (movie, image_meta, image_kind), (where, point_meta, point_kind) = getattr(sample_data, name)()
-    assert (image_kind, point_kind) == ("image", "points")
-    image, points = layers.Image(movie, **image_meta), layers.Points(where, **point_meta)
-    np.testing.assert_array_equal(image.scale, points.scale)
-    assert image.units == points.units
-    assert where.shape == (len(points.features["object_id"]), 3)
+    made = [layers.Layer.create(*part) for part in getattr(sample_data, name)()]
+    image, truth, points = made
+    assert [type(layer) for layer in made] == [layers.Image, layers.Labels, layers.Points]
+    for layer in (truth, points):
+        np.testing.assert_array_equal(image.scale, layer.scale)
+        assert image.units == layer.units
+        assert image.axis_labels == layer.axis_labels
+    np.testing.assert_array_equal(truth.data, sample_movie(name).labels)
+    assert points.data.shape == (len(points.features["object_id"]), 3)
     assert list(points.features["object_id"]) == [p[0] for p in sample_movie(name).prompts]
+
+
+def test_the_truth_is_hidden_and_named_so_that_nobody_takes_it_for_a_result() -> None:
+    layers = pytest.importorskip("napari.layers")
+    image, truth, points = (layers.Layer.create(*part) for part in sample_data.nuclei())
+    assert (image.visible, truth.visible, points.visible) == (True, False, True)
+    assert "ground truth" in truth.name
+    assert "tracked" not in truth.name
+
+
+def test_the_dock_takes_neither_truth_nor_clicks_by_itself(tmp_path: Path) -> None:
+    components = pytest.importorskip("napari.components")
+    from napari.layers import Layer
+
+    from napari_sam_i2v.widget.tracking import TrackController
+
+    viewer = components.ViewerModel()
+    image, truth, points = (viewer.add_layer(Layer.create(*p)) for p in sample_data.chamber())
+    pixels = truth.data.copy()
+    controller = TrackController(viewer)
+    assert controller.images() == [image]
+    controller.open(image, folder=tmp_path / "s.sam-i2v")
+    assert not np.asarray(controller.labels.data[:]).any()
+    assert controller.labels.name != truth.name
+    assert [row.prompts for row in controller.rows()] == [0]
+    assert not len(controller.prompt_layers.points.data)
+    assert controller.prompt_sources() == [truth, points]  # offered, for who wants them
+    controller.close()
+    assert not truth.visible
+    np.testing.assert_array_equal(truth.data, pixels)
 
 
 def test_unknown_sample_lists_the_known_ones() -> None:

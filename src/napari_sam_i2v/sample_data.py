@@ -111,17 +111,17 @@ def sample_movie(name: str) -> SampleMovie:
 
 
 def nuclei() -> list[LayerData]:
-    """Fluorescent nuclei that move and divide, with one click each, as napari layer data."""
+    """Fluorescent nuclei that move and divide, their truth and a click each, as layer data."""
     return _layers(sample_movie("nuclei"))
 
 
 def migration() -> list[LayerData]:
-    """Cells crawling in phase contrast, with one click each, as napari layer data."""
+    """Cells crawling in phase contrast, their truth and a click each, as layer data."""
     return _layers(sample_movie("migration"))
 
 
 def chamber() -> list[LayerData]:
-    """Beating heart chamber and its wall, with one click each, as napari layer data."""
+    """Beating heart chamber and its wall, their truth and a click each, as layer data."""
     return _layers(sample_movie("chamber"))
 
 
@@ -178,7 +178,7 @@ def _clicks(labels: np.ndarray) -> list[tuple[int, int, float, float]]:
 
 
 def _layers(sample: SampleMovie) -> list[LayerData]:
-    """Return an Image layer and a Points layer with the feature `object_id`."""
+    """Return an Image layer, a hidden Labels layer, a Points layer with the feature `object_id`."""
     import numpy as np
 
     common = {
@@ -188,6 +188,12 @@ def _layers(sample: SampleMovie) -> list[LayerData]:
     }
     low, high = (float(p) for p in np.percentile(sample.movie, [0.2, 99.8]))
     image = {"name": sample.title, "contrast_limits": (low, high), **common}
+    truth = {
+        "name": f"{sample.title} ground truth",
+        # To compare with in the end: over the movie, it would be taken for what was tracked.
+        "visible": False,
+        **common,
+    }
     points = {
         "name": f"{sample.title} suggested clicks",
         "features": {"object_id": np.array([p[0] for p in sample.prompts], dtype=float)},
@@ -198,4 +204,8 @@ def _layers(sample: SampleMovie) -> list[LayerData]:
         **common,
     }
     where = np.array([prompt[1:] for prompt in sample.prompts], dtype=float)
-    return [(sample.movie, image, "image"), (where, points, "points")]
+    return [
+        (sample.movie, image, "image"),
+        (sample.labels, truth, "labels"),
+        (where, points, "points"),
+    ]

@@ -7,16 +7,20 @@ save -> close -> reopen. The engine tracks by brightness, so that a pass takes n
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 from tests.propagation.fakes import BrightEngine, discs, only
-from tests.widget.test_tracking import bench_of
+from tests.widget.quiet import deprecations_of_ours
+from tests.widget.test_dock import notifications
+from tests.widget.test_tracking import bench_of, drive
 
 from napari_sam_i2v.propagation import session as session_module
 from napari_sam_i2v.widget.dock import TrackWidget
@@ -92,7 +96,18 @@ def desk(make_napari_viewer_proxy, qtbot, tmp_path, monkeypatch) -> Desk:
     return Desk(make_napari_viewer_proxy(show=True), qtbot, tmp_path / "cells.sam-i2v")
 
 
-def test_the_whole_way(desk: Desk, tmp_path: Path) -> None:
+@pytest.fixture
+def quiet(desk: Desk, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Fail if anything is printed, or a deprecated call is made, while the test goes on."""
+    capfd.readouterr()  # what starting napari wrote
+    with deprecations_of_ours() as deprecated, notifications() as errors:
+        yield
+    assert not deprecated
+    assert not errors
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_whole_way(desk: Desk, tmp_path: Path, quiet: None) -> None:
     dock, controller = desk.dock, desk.controller
 
     # Prompt: the masks of the clicked frame are there before anything is tracked.
@@ -215,3 +230,34 @@ def test_closing_the_dock_in_the_middle_loses_nothing(
     assert np.asarray(again.labels.data[:3]).any(axis=(1, 2)).all()
     assert [row.state for row in again.rows()] == ["changed"]
     again.close()
+
+
+def test_closing_the_window_in_the_middle_loses_nothing(
+    desk: Desk, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SlowEngine, "seconds", 0.2)
+    dock, controller = desk.dock, desk.controller
+    dock.press_tool("point")
+    desk.idle()
+    controller.prompt_layers.points.add([[0, 16, 10]])
+    desk.idle()
+    dock.track()
+    qtbot.waitUntil(lambda: controller.progress[0] >= 3, timeout=20_000)
+    folder = controller.folder
+    desk.viewer.close()
+    qtbot.waitUntil(lambda: not controller.opened, timeout=20_000)
+    done = controller_of_another_napari(folder)
+    assert np.asarray(done.labels.data[:3]).any(axis=(1, 2)).all()
+    assert [row.state for row in done.rows()] == ["changed"]
+    assert len(done.prompt_layers.points.data) == 1
+    done.close()
+
+
+def controller_of_another_napari(folder: Path) -> TrackController:
+    """The session, opened elsewhere."""
+    viewer = ViewerModel()
+    movie = discs(CENTRES, (64, 64), values=(200, 120, 160))
+    controller = TrackController(viewer, bench=bench_of)
+    controller.open(viewer.add_image(movie, name="cells", scale=(1, 0.5, 0.5)), folder=folder)
+    drive(controller)
+    return controller
