@@ -21,6 +21,7 @@ MODEL = ModelInfo(
 )
 """What the server serves, as a published model; nothing else stands under its name."""
 
+PATH = "/weights.safetensors"
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -46,7 +47,7 @@ class Server:
     asked: list[str] = field(default_factory=list)
     go: threading.Event = field(default_factory=threading.Event)
 
-    def url(self, path: str = "/weights.safetensors") -> str:
+    def url(self, path: str = PATH) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
 

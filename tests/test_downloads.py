@@ -11,51 +11,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
-import platformdirs
 import pytest
 
 from napari_sam_i2v import downloads
 from napari_sam_i2v.downloads import Finished, Order, Progress, download, readable_size
 from napari_sam_i2v.errors import CheckpointError, DownloadError, InputError
-from napari_sam_i2v.network import checkpoints, installed, registry
+from napari_sam_i2v.network import installed
 from napari_sam_i2v.network.checkpoints import load_model, weights_sha256
 from napari_sam_i2v.network.installed import find_installed
 from tests import tiny
-from tests.downloading import MODEL, PROXY_VARIABLES, Reply, Server, serving
+from tests.downloading import MODEL, PATH, Reply, Server, serving
 
-PATH = "/weights.safetensors"
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return tiny.write_weights(tmp_path_factory.mktemp("w") / "w.safetensors").read_bytes()
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's data folder, and an environment without proxies."""
-    place = tmp_path / "home"
-    monkeypatch.setattr(platformdirs, "user_data_path", lambda *_, **__: place)
-    for name in PROXY_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    known = MappingProxyType({**registry.MODELS, MODEL.name: MODEL})
-    for module in (registry, checkpoints, downloads):
-        monkeypatch.setattr(module, "MODELS", known)
-    return place / "models"
-
-
-@pytest.fixture
-def server(weights: bytes) -> Iterator[Server]:
-    with serving() as running:
-        running.replies[PATH] = Reply(weights)
-        yield running
+pytestmark = pytest.mark.usefixtures("data_home")
 
 
 @pytest.fixture
@@ -88,17 +59,17 @@ def refused(order: Order) -> str:
 
 
 # -- what succeeds -------------------------------------------------------------------------------
-def test_a_model_arrives_whole_with_progress_and_is_known_by_name(order, folder, weights):
+def test_a_model_arrives_whole_with_progress_and_is_known_by_name(order, folder, served):
     events, done = run(order)
     fetched = [event.done for event in events if event.step == "fetching"]
-    assert fetched[0] == 0 and fetched[-1] == len(weights)
+    assert fetched[0] == 0 and fetched[-1] == len(served)
     assert fetched == sorted(fetched) and len(fetched) > 3
-    assert {event.total for event in events} == {len(weights)}
+    assert {event.total for event in events} == {len(served)}
     assert events[-1].step == "checking"
-    sha256 = hashlib.sha256(weights).hexdigest()
+    sha256 = hashlib.sha256(served).hexdigest()
     path = folder / "test-i2v.safetensors"
-    assert done == Finished(path, len(weights), sha256)
-    assert path.read_bytes() == weights
+    assert done == Finished(path, len(served), sha256)
+    assert path.read_bytes() == served
     assert sorted(p.name for p in folder.iterdir()) == ["test-i2v.safetensors", "test-i2v.sha256"]
     assert (folder / "test-i2v.sha256").read_text() == f"{sha256}  test-i2v.safetensors\n"
     for place in (folder, None):  # without the folder, by the note in the user's data
@@ -107,30 +78,30 @@ def test_a_model_arrives_whole_with_progress_and_is_known_by_name(order, folder,
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is not here")
-def test_the_records_are_what_sha256sum_checks(order, folder, home):
+def test_the_records_are_what_sha256sum_checks(order, folder, data_home):
     run(order)
-    for place in (folder, home):
+    for place in (folder, data_home):
         command = ["sha256sum", "--check", "--strict", "test-i2v.sha256"]
         subprocess.run(command, cwd=place, check=True, capture_output=True)
 
 
-def test_a_size_that_the_server_does_not_say(order, server, weights):
+def test_a_size_that_the_server_does_not_say(order, server, served):
     server.replies[PATH].length = None
     events, done = run(order)
     assert {event.total for event in events if event.step == "fetching"} == {None}
-    assert done.size == len(weights)
+    assert done.size == len(served)
 
 
-def test_known_size_and_checksum_are_satisfied(order, weights):
-    sha256 = hashlib.sha256(weights).hexdigest()
-    known = replace(MODEL, sha256=sha256, size=len(weights))
+def test_known_size_and_checksum_are_satisfied(order, served):
+    sha256 = hashlib.sha256(served).hexdigest()
+    known = replace(MODEL, sha256=sha256, size=len(served))
     assert run(replace(order, model=known, sha256=sha256))[1].sha256 == sha256
 
 
-def test_the_users_data_folder_has_one_record(server, home):
-    run(Order(model=MODEL, url=server.url(), folder=home))
-    assert (home / "test-i2v.sha256").read_text().endswith("  test-i2v.safetensors\n")
-    assert find_installed(MODEL.name) == home / "test-i2v.safetensors"
+def test_the_users_data_folder_has_one_record(server, data_home):
+    run(Order(model=MODEL, url=server.url(), folder=data_home))
+    assert (data_home / "test-i2v.sha256").read_text().endswith("  test-i2v.safetensors\n")
+    assert find_installed(MODEL.name) == data_home / "test-i2v.safetensors"
 
 
 def test_an_address_without_an_ending_gives_a_pt_that_is_read_by_its_content(order, server):
@@ -148,25 +119,25 @@ def test_what_is_there_is_not_fetched_again(order, server):
     assert server.asked == [PATH]
 
 
-def test_what_was_damaged_is_refused_by_name_and_by_path_and_fetched_again(order, server, weights):
+def test_what_was_damaged_is_refused_by_name_and_by_path_and_fetched_again(order, server, served):
     path = run(order)[1].path
-    damaged = bytearray(weights)
+    damaged = bytearray(served)
     damaged[-1] ^= 1
     path.write_bytes(damaged)
     for name in (MODEL.name, path):
         with pytest.raises(CheckpointError, match=r"not what was downloaded.*use a local file"):
             load_model(name, device="cpu", folder=order.folder)
     assert run(order)[1].fetched
-    assert path.read_bytes() == weights
+    assert path.read_bytes() == served
     assert server.asked == [PATH, PATH]
     load_model(path, device="cpu")
 
 
-def test_another_checksum_than_that_of_the_installed_file_is_not_already_there(order, weights):
+def test_another_checksum_than_that_of_the_installed_file_is_not_already_there(order, served):
     path = run(order)[1].path
     with pytest.raises(DownloadError, match="wrong checksum"):
         run(replace(order, sha256="0" * 64))
-    assert path.read_bytes() == weights  # what was there stays
+    assert path.read_bytes() == served  # what was there stays
     load_model(MODEL.name, device="cpu", folder=order.folder)
 
 
@@ -185,22 +156,22 @@ def test_a_name_that_is_not_installed_says_how_to_get_it(folder):
 
 
 # -- what is refused -----------------------------------------------------------------------------
-def test_a_wrong_checksum(order, weights):
-    sha256 = hashlib.sha256(weights).hexdigest()
+def test_a_wrong_checksum(order, served):
+    sha256 = hashlib.sha256(served).hexdigest()
     wrong = "0" * 64
     assert re.search(f"must be {wrong} and is {sha256}", refused(replace(order, sha256=wrong)))
     assert "wrong checksum" in refused(replace(order, model=replace(MODEL, sha256=wrong)))
 
 
 @pytest.mark.parametrize("said", [True, False])
-def test_a_wrong_size(order, server, weights, said):
+def test_a_wrong_size(order, server, served, said):
     server.replies[PATH].length = -1 if said else None
-    wanted = replace(MODEL, size=len(weights) + 1)
-    assert f"must have {len(weights) + 1}" in refused(replace(order, model=wanted))
+    wanted = replace(MODEL, size=len(served) + 1)
+    assert f"must have {len(served) + 1}" in refused(replace(order, model=wanted))
 
 
-def test_a_body_that_ends_early(order, server, weights):
-    server.replies[PATH].length = len(weights) + 10
+def test_a_body_that_ends_early(order, server, served):
+    server.replies[PATH].length = len(served) + 10
     assert "broke off" in refused(order)
 
 
@@ -247,7 +218,7 @@ def test_no_secret_of_the_address_is_said(order, server):
     assert "secret" not in refused(replace(order, url=url))
 
 
-def test_a_full_disk_is_said_before_or_in_the_middle(order, monkeypatch, weights):
+def test_a_full_disk_is_said_before_or_in_the_middle(order, monkeypatch, served):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     assert re.search("no room for .*1 kB free", refused(order))
@@ -257,7 +228,7 @@ def test_a_full_disk_is_said_before_or_in_the_middle(order, monkeypatch, weights
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(downloads.os, "fsync", full)
-    assert f"no room for {readable_size(len(weights))}" in refused(order)
+    assert f"no room for {readable_size(len(served))}" in refused(order)
 
 
 def test_a_folder_that_cannot_be_made(order, tmp_path):
@@ -306,12 +277,12 @@ def test_parts_of_killed_programs_are_removed_those_at_work_are_not(order, folde
 
 
 # -- proxies -------------------------------------------------------------------------------------
-def test_the_proxy_is_asked_unless_told_not_to(order, server, monkeypatch, weights):
+def test_the_proxy_is_asked_unless_told_not_to(order, server, monkeypatch, served):
     with serving() as proxy:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
         done = run(order)[1]
         assert proxy.asked == [order.url]
-        assert done.path.read_bytes() == weights
+        assert done.path.read_bytes() == served
         done.path.unlink()
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         run(order)
@@ -338,9 +309,9 @@ def test_importing_it_costs_neither_torch_nor_qt():
     assert done.stdout.strip() == "set()"
 
 
-def test_a_data_folder_that_cannot_be_written_is_no_hindrance(order, home, folder):
-    home.parent.mkdir()
-    home.touch()
+def test_a_data_folder_that_cannot_be_written_is_no_hindrance(order, data_home, folder):
+    data_home.parent.mkdir()
+    data_home.touch()
     run(order)
     assert find_installed(MODEL.name) is None
     assert find_installed(MODEL.name, folder) is not None

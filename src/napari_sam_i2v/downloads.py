@@ -121,7 +121,7 @@ def published() -> list[ModelInfo]:
     return [info for info in MODELS.values() if info.file is None]
 
 
-def download(order: Order) -> Iterator[Progress | Finished]:
+def download(order: Order) -> Generator[Progress | Finished, None, None]:
     """Fetch a model, block by block; the last that comes is `Finished`.
 
     To cancel, close the generator. Until the file is whole and verified it is called
