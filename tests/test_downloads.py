@@ -104,6 +104,16 @@ def test_the_users_data_folder_has_one_record(server, data_home):
     assert find_installed(MODEL.name) == data_home / "test-i2v.safetensors"
 
 
+def test_a_folder_may_be_spelled_in_more_ways_than_one(server, data_home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spelled = data_home.relative_to(tmp_path)
+    path = run(Order(model=MODEL, url=server.url(), folder=spelled))[1].path
+    path.write_bytes(path.read_bytes() + b" ")
+    for name in (MODEL.name, path, path.absolute()):
+        with pytest.raises(CheckpointError, match="not what was downloaded"):
+            load_model(name, device="cpu")
+
+
 def test_an_address_without_an_ending_gives_a_pt_that_is_read_by_its_content(order, server):
     server.replies["/get?file=3"] = server.replies[PATH]
     done = run(replace(order, url=server.url("/get?file=3")))[1]

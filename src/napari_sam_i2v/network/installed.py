@@ -55,7 +55,7 @@ def record(path: Path, sha256: str, name: str) -> None:
     """
     _write(path.with_name(name + RECORD), sha256, path.name)
     home = data_folder()
-    if path.absolute().parent == home.absolute():
+    if path.parent.resolve() == home.resolve():
         return
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def check_recorded(path: Path) -> None:
     """
     note = path.with_suffix(RECORD)
     known = _read(note)
-    if known is None or known[0] != path:
+    if known is None or known[0].resolve() != path.resolve():
         return
     if (found := file_sha256(path)) != known[1]:
         raise CheckpointError(

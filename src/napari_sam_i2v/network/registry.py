@@ -67,14 +67,14 @@ MODELS: Mapping[str, ModelInfo] = MappingProxyType(
         "sam-i2v": ModelInfo(
             name="sam-i2v",
             variant="sam-i2v",
-            summary="published SAM-I2V (CVPR 2025), natural video; to be downloaded",
+            summary="published SAM-I2V (CVPR 2025), trained on natural video",
             licence="Apache-2.0",
             source="https://github.com/showlab/SAM-I2V",
         ),
         "sam-i2v++": ModelInfo(
             name="sam-i2v++",
             variant="sam-i2v++",
-            summary="published SAM-I2V++, natural video; to be downloaded",
+            summary="published SAM-I2V++, trained on natural video",
             licence="Apache-2.0",
             source="https://github.com/showlab/SAM-I2VPP",
         ),
