@@ -14,6 +14,7 @@ import pytest
 import yaml
 from npe2 import PluginManifest
 
+from napari_sam_i2v.downloads import published
 from napari_sam_i2v.propagation.session import Session
 from napari_sam_i2v.widget import settings
 
@@ -86,6 +87,13 @@ def test_settings_offer_and_default_to_what_the_code_does():
     session = signature(Session).parameters
     for name in ("device", "precision", "view", "model"):
         assert declared()[name]["default"] == session[name].default
+
+
+def test_every_published_model_has_an_address_in_the_settings():
+    assert list(settings.ADDRESSES) == [info.name for info in published()]
+    assert set(settings.ADDRESSES.values()) == set(settings.SECTIONS["downloads"])
+    for name, key in settings.ADDRESSES.items():
+        assert declared()[key]["title"].endswith(f" {name.upper()}")
 
 
 def test_package_sees_the_root_manifest():

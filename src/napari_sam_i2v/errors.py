@@ -29,3 +29,7 @@ class CheckpointError(InputError):
 
 class OutputError(SamI2VError, OSError):
     """A result cannot be written where it was asked for."""
+
+
+class DownloadError(SamI2VError, OSError):
+    """A model cannot be downloaded; nothing of it is left."""

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,15 @@ import pytest
 from napari.components import ViewerModel
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
+from tests import downloading
 from tests.propagation.fakes import discs
 
+from napari_sam_i2v.downloads import published
 from napari_sam_i2v.errors import InputError
-from napari_sam_i2v.network.registry import MODELS
+from napari_sam_i2v.network.installed import record
 from napari_sam_i2v.session_folder import folder_in
 from napari_sam_i2v.widget.choices import Choices, OpenChoices, weights_in
+from napari_sam_i2v.widget.download_dialog import DownloadDialog
 from napari_sam_i2v.widget.menus import MoreMenu
 from napari_sam_i2v.widget.settings import PLUGIN, Settings, read_settings
 from napari_sam_i2v.widget.tracking import TrackController
@@ -59,9 +62,34 @@ def test_what_is_set_in_preferences_is_read_at_once(known, tmp_path):
     held().files.model = "~/mine.pt"
     held().files.checkpoint_folder = " ~/weights "
     held().files.session_folder = str(tmp_path)
-    assert read_settings() == Settings(
-        "cpu", "bf16", "follow", "~/mine.pt", Path.home() / "weights", tmp_path
-    )
+    held().downloads.sam_i2v_address = " https://example.org/a.pt"
+    held().downloads.sam_i2vpp_address = "https://example.org/b.pt"
+    settings = read_settings()
+    assert settings == Settings(
+        "cpu", "bf16", "follow", "~/mine.pt", Path.home() / "weights", tmp_path,
+        "https://example.org/a.pt", "https://example.org/b.pt",
+    )  # fmt: skip
+    assert settings.download_folder == settings.checkpoint_folder
+    addresses = [settings.address(info) for info in published()]
+    assert addresses == ["https://example.org/a.pt", "https://example.org/b.pt"]
+
+
+def test_without_settings_models_go_into_the_users_data(data_home):
+    assert Settings().download_folder == data_home
+    info = replace(downloading.MODEL, url="https://example.org/known.pt")
+    assert Settings().address(info) == info.url
+    assert Settings().address(downloading.MODEL) == ""
+
+
+def test_a_downloaded_model_is_found_by_its_name(known, data_home, tmp_path):
+    held().files.model = downloading.MODEL.name
+    assert read_settings().model == downloading.MODEL.name  # not there: it is said on opening
+    for folder in (data_home, tmp_path / "mine"):
+        folder.mkdir(parents=True)
+        (folder / "w.pt").write_text(str(folder))
+        record(folder / "w.pt", "0" * 64, downloading.MODEL.name)
+        held().files.checkpoint_folder = str(folder)
+        assert read_settings().model == str(folder / "w.pt")
 
 
 def test_a_model_is_found_in_the_checkpoint_folder(known, tmp_path):
@@ -240,21 +268,17 @@ def ticked(entries: dict[str, Any]) -> list[str]:
     return [text for text, action in entries.items() if action.isChecked()]
 
 
-def test_model_menu_lists_the_checkpoint_folder(menu_of, tmp_path, monkeypatch):
+def test_model_menu_lists_the_checkpoint_folder(menu_of, tmp_path, monkeypatch, data_home):
     (tmp_path / "a & b.pt").write_bytes(bytes(4200))
     host, menu = menu_of(Settings(checkpoint_folder=tmp_path))
     shown = models(menu)
-    published = [
-        "sam-i2v: from github.com/showlab/SAM-I2V",
-        "sam-i2v++: from github.com/showlab/SAM-I2VPP",
-    ]
-    assert list(shown) == ["Built-in", "a && b.pt (4 kB)", "From file…", *published]
+    downloads = ["SAM-I2V: download…", "SAM-I2V++: download…", "TEST-I2V: download…"]
+    assert list(shown) == ["Built-in", "a && b.pt (4 kB)", "From file…", *downloads]
     assert ticked(shown) == ["Built-in"]
     assert shown["a && b.pt (4 kB)"].toolTip() == str(tmp_path / "a & b.pt")
-    for text in published:
-        assert not shown[text].isEnabled()
-        info = MODELS[text.partition(":")[0]]
-        assert info.source in shown[text].toolTip() and info.licence in shown[text].toolTip()
+    for info in published():
+        tip = shown[f"{info.title}: download…"].toolTip()
+        assert info.source in tip and info.licence in tip
     shown["a && b.pt (4 kB)"].trigger()
     assert host.choices.now().model == str(tmp_path / "a & b.pt")
     assert ticked(models(menu)) == ["a && b.pt (4 kB)"]
@@ -262,6 +286,37 @@ def test_model_menu_lists_the_checkpoint_folder(menu_of, tmp_path, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a: (asked.append(a[2]), "")[1:] * 2)
     models(menu)["From file…"].trigger()
     assert asked == [str(tmp_path)]
+
+
+def test_model_menu_lists_a_downloaded_model_once_by_its_name(menu_of, tmp_path, data_home):
+    path = tmp_path / "test-i2v.pt"
+    path.write_bytes(bytes(4200))
+    record(path, "0" * 64, downloading.MODEL.name)
+    host, menu = menu_of(Settings(checkpoint_folder=tmp_path))
+    shown = models(menu)
+    rest = ["From file…", "SAM-I2V: download…", "SAM-I2V++: download…"]
+    assert list(shown) == ["Built-in", "TEST-I2V", *rest]
+    shown["TEST-I2V"].trigger()
+    assert host.choices.now().model == str(path)
+    assert ticked(models(menu)) == ["TEST-I2V"]
+    _, other = menu_of(Settings())  # known from the user's data folder
+    assert list(models(other)) == ["Built-in", "TEST-I2V", *rest]
+
+
+def test_model_menu_opens_one_dialog_per_model_and_takes_its_file(menu_of, tmp_path, qtbot):
+    settings = Settings(checkpoint_folder=tmp_path, sam_i2v_address="https://example.org/a.pt")
+    host, menu = menu_of(settings)
+    dialogs = lambda: menu.parentWidget().findChildren(DownloadDialog)  # noqa: E731
+    for text in ("SAM-I2V: download…", "SAM-I2V: download…", "SAM-I2V++: download…"):
+        models(menu)[text].trigger()
+    first, second = dialogs()
+    assert (first.address.text(), second.address.text()) == ("https://example.org/a.pt", "")
+    first.model_chosen.emit("/w/chosen.pt")
+    assert host.choices.now().model == "/w/chosen.pt"
+    first.close()
+    qtbot.waitUntil(lambda: dialogs() == [second])
+    models(menu)["SAM-I2V: download…"].trigger()
+    assert len(dialogs()) == 2
 
 
 def test_model_menu_shows_the_model_of_the_settings_and_a_missing_folder(menu_of, tmp_path):

@@ -130,7 +130,24 @@ def _add_demo(commands: Any) -> None:
 
 
 def _add_models(commands: Any) -> None:
-    _command(commands, "models", "list the models that can be named, and where to get them")
+    parser = _command(
+        commands, "models", "list the models that can be named, or download a published one",
+        epilog=(
+            "The download goes through the proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Its "
+            "SHA-256 is noted\nbeside the file and checked whenever the model is loaded. "
+            "--model FILE needs no download:\nit takes a file that you have.\n\n"
+            f"  {PROGRAM} models --download sam-i2v --from https://..."
+        ),
+    )  # fmt: skip
+    parser.add_argument("--download", metavar="NAME", help="a model whose weights are not here")
+    parser.add_argument(
+        "--from", dest="address", metavar="URL", help="address of its weights file, see its source"
+    )
+    parser.add_argument("--sha256", metavar="HEX", help="refuse the file if it has another")
+    parser.add_argument(
+        "--folder", metavar="DIR", help="where the file goes (default: the user's data folder)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
 
 
 def _add_train(commands: Any) -> None:

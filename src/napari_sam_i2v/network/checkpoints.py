@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch import Tensor
 from napari_sam_i2v.errors import CheckpointError
 from napari_sam_i2v.network.config import DEFAULT_VARIANT, VARIANTS, get_config
 from napari_sam_i2v.network.device import resolve_device
+from napari_sam_i2v.network.installed import check_recorded, file_sha256, find_installed
 from napari_sam_i2v.network.registry import MODELS, ModelInfo
 from napari_sam_i2v.network.sam_i2v import SamI2V
 
@@ -82,6 +82,7 @@ def load_model(
     *,
     variant: str | None = None,
     device: str | torch.device = "auto",
+    folder: str | Path | None = None,
 ) -> SamI2V:
     """Build a network with its weights, in evaluation mode.
 
@@ -94,14 +95,18 @@ def load_model(
         Which network a file is for; found out from its keys where not given.
     device
         See `resolve_device`.
+    folder
+        Where downloaded models are looked for, before the user's data folder.
 
     Raises
     ------
     CheckpointError
-        If there is no such model or file, or if its keys fit no network; the message says which
-        keys are missing, unexpected or of another shape, and which variant would fit.
+        If there is no such model or file, if it was downloaded and has changed since, or if its
+        keys fit no network; the message says which keys are missing, unexpected or of another
+        shape, and which variant would fit.
     """
-    path, expected = _locate(str(name_or_path), variant)
+    path, expected = _locate(str(name_or_path), variant, folder)
+    check_recorded(path)
     weights, stated = read_weights(path)
     wanted = expected or (stated if stated in VARIANTS else None) or _recognise(weights)
     if wanted is None or not (report := key_report(weights, wanted)).fits:
@@ -210,17 +215,12 @@ def load_image_weights(model: SamI2V, path: str | Path) -> tuple[str, ...]:
     return tuple(converted)
 
 
-def weights_sha256(name_or_path: str | Path) -> str:
+def weights_sha256(name_or_path: str | Path, *, folder: str | Path | None = None) -> str:
     """SHA-256 of a model's weights file, for provenance."""
-    path, _ = _locate(str(name_or_path), None)
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+    return file_sha256(_locate(str(name_or_path), None, folder)[0])
 
 
-def _locate(name: str, variant: str | None) -> tuple[Path, str | None]:
+def _locate(name: str, variant: str | None, folder: str | Path | None) -> tuple[Path, str | None]:
     """File and, for a named model, the variant that it must fit."""
     if variant is not None:
         get_config(variant)
@@ -233,12 +233,15 @@ def _locate(name: str, variant: str | None) -> tuple[Path, str | None]:
                 ".safetensors or .pt file."
             )
         return path, variant
-    if info.file is None:
-        raise CheckpointError(
-            f"The weights of {info.name} do not come with napari-sam-i2v: get the checkpoint "
-            f"from {info.source} (licence {info.licence}) and give its file as the model."
-        )
-    return Path(str(files("napari_sam_i2v") / "weights" / info.file)), info.variant
+    if info.file is not None:
+        return Path(str(files("napari_sam_i2v") / "weights" / info.file)), info.variant
+    if (found := find_installed(info.name, folder)) is not None:
+        return found, info.variant
+    raise CheckpointError(
+        f"The weights of {info.name} do not come with napari-sam-i2v: download them (More ▸ Model "
+        f"in the window, or `napari-sam-i2v models --download {info.name}`), or get the checkpoint "
+        f"from {info.source} (licence {info.licence}) and give its file as the model."
+    )
 
 
 def _is_safetensors(path: Path) -> bool:

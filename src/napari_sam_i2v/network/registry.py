@@ -26,8 +26,10 @@ class ModelInfo:
         What it is, under which terms, and where its weights come from.
     file
         Name of the embedded weights; None where the user brings a file.
-    sha256
-        Of that file, where known.
+    sha256, size
+        Of that file or of the one to be downloaded, where known; the size in bytes.
+    url
+        Where the file can be downloaded, where known; else the user gives an address.
     """
 
     name: str
@@ -37,6 +39,13 @@ class ModelInfo:
     source: str
     file: str | None = None
     sha256: str | None = None
+    size: int | None = None
+    url: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Name as it is written in a text."""
+        return self.name.upper()
 
     @property
     def input_size(self) -> int:
@@ -58,14 +67,14 @@ MODELS: Mapping[str, ModelInfo] = MappingProxyType(
         "sam-i2v": ModelInfo(
             name="sam-i2v",
             variant="sam-i2v",
-            summary="published SAM-I2V (CVPR 2025), natural video; bring its checkpoint",
+            summary="published SAM-I2V (CVPR 2025), trained on natural video",
             licence="Apache-2.0",
             source="https://github.com/showlab/SAM-I2V",
         ),
         "sam-i2v++": ModelInfo(
             name="sam-i2v++",
             variant="sam-i2v++",
-            summary="published SAM-I2V++, natural video; bring its checkpoint",
+            summary="published SAM-I2V++, trained on natural video",
             licence="Apache-2.0",
             source="https://github.com/showlab/SAM-I2VPP",
         ),

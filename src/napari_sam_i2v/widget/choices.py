@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from napari_sam_i2v.downloads import readable_size
 from napari_sam_i2v.network.registry import WEIGHTS_SUFFIXES
 from napari_sam_i2v.widget.settings import Settings, read_settings
 
@@ -89,7 +90,7 @@ class WeightsFile:
     @property
     def text(self) -> str:
         """Name and size."""
-        return f"{self.path.name} ({_readable(self.size)})"
+        return f"{self.path.name} ({readable_size(self.size)})"
 
 
 def weights_in(folder: Path) -> list[WeightsFile]:
@@ -103,10 +104,3 @@ def weights_in(folder: Path) -> list[WeightsFile]:
     found = [path for path in folder.iterdir() if path.suffix.lower() in WEIGHTS_SUFFIXES]
     files = [WeightsFile(path, path.stat().st_size) for path in found if path.is_file()]
     return sorted(files, key=lambda file: file.path.name.casefold())
-
-
-def _readable(size: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{max(1, round(size / 1e3))} kB"

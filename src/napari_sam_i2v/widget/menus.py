@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QPoint
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from napari_sam_i2v.network.registry import MODELS, ModelInfo
+from napari_sam_i2v.downloads import published
+from napari_sam_i2v.network.installed import find_installed
+from napari_sam_i2v.network.registry import ModelInfo
 from napari_sam_i2v.widget.choices import Choices, weights_in
+from napari_sam_i2v.widget.download_dialog import DownloadDialog, ask_for_weights
 
 if TYPE_CHECKING:
     from napari_sam_i2v.widget.tracking import TrackController
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["MoreMenu", "ObjectMenu"]
 
 VIEWS = (("Automatic", "auto"), ("Whole frame", "frame"), ("Follow each object", "follow"))
-WEIGHTS = "Weights (*.safetensors *.pt *.pth);;All files (*)"
 LABELS = "TIFF (*.tif *.tiff);;OME-Zarr (*.zarr)"
 PROMPTS = "JSON (*.json);;CSV, points only (*.csv)"
 TABLE = "CSV (*.csv)"
@@ -119,6 +122,10 @@ class ObjectMenu(_Menu):
 class MoreMenu(_Menu):
     """Files, layers, and how a movie is opened."""
 
+    def __init__(self, host: Host, parent: QWidget) -> None:
+        super().__init__(host, parent)
+        self._dialogs: dict[str, DownloadDialog] = {}
+
     def fill(self) -> None:
         """Make the entries for the present state."""
         super().fill()
@@ -182,18 +189,31 @@ class MoreMenu(_Menu):
         menu.setToolTipsVisible(True)
         chosen = self._host.choices.now().model
         self._add_model(menu, "Built-in", "default", chosen, "Comes with napari-sam-i2v")
-        listed = {"default", *self._fill_checkpoints(menu, chosen)}
+        folder = self._host.choices.settings().checkpoint_folder
+        there = {info.name: find_installed(info.name, folder) for info in published()}
+        listed = {"default", *self._fill_installed(menu, chosen, there)}
+        listed.update(self._fill_checkpoints(menu, chosen, listed))
         if chosen not in listed:
             self._add_model(menu, Path(chosen).name, chosen, chosen, chosen)
         _add_to(menu, "From file…", self._choose_weights)
         menu.addSeparator()
-        for info in MODELS.values():
-            if info.file is None:
-                _add_published(menu, info)
+        for info in published():
+            if there[info.name] is None:
+                tip = f"{info.summary}. Licence {info.licence}, from {info.source}"
+                _add_to(menu, f"{info.title}: download…", partial(self._download, info), tip=tip)
         return menu
 
-    def _fill_checkpoints(self, menu: QMenu, chosen: str) -> list[str]:
-        """Add the weights in the user's folder; return their paths."""
+    def _fill_installed(
+        self, menu: QMenu, chosen: str, there: Mapping[str, Path | None]
+    ) -> list[str]:
+        """Add the models that were downloaded; return their paths."""
+        found = [(info, path) for info in published() if (path := there[info.name]) is not None]
+        for info, path in found:
+            self._add_model(menu, info.title, str(path), chosen, f"{info.summary}. {path}")
+        return [str(path) for _, path in found]
+
+    def _fill_checkpoints(self, menu: QMenu, chosen: str, listed: Collection[str]) -> list[str]:
+        """Add the other weights in the user's folder; return their paths."""
         folder = self._host.choices.settings().checkpoint_folder
         if folder is None:
             return []
@@ -203,20 +223,35 @@ class MoreMenu(_Menu):
             tip = f"{folder}: {error.strerror or error}. It is set in Preferences ▸ SAM-I2V."
             _add_to(menu, "The checkpoint folder cannot be read", _nothing, enabled=False, tip=tip)
             return []
+        files = [file for file in files if str(file.path) not in listed]
         for file in files:
             self._add_model(menu, file.text, str(file.path), chosen, str(file.path))
         return [str(file.path) for file in files]
+
+    def _download(self, info: ModelInfo) -> None:
+        """Show the dialog of a model; the one that is open comes to the front."""
+        dialog = self._dialogs.get(info.name)
+        if dialog is None or not isalive(dialog):
+            settings = self._host.choices.settings()
+            dialog = DownloadDialog(
+                info, settings.download_folder, settings.address(info), self.parentWidget()
+            )
+            dialog.model_chosen.connect(self._choose_model)
+            self._dialogs[info.name] = dialog
+        dialog.show()
+        dialog.raise_()
+        dialog.activateWindow()
+
+    def _choose_model(self, path: str) -> None:
+        self._choose(model=path)
 
     def _add_model(self, menu: QMenu, text: str, value: str, chosen: str, tip: str) -> None:
         action = _add_to(menu, text, partial(self._choose, model=value), tip=tip)
         _tick(action, value == chosen)
 
     def _choose_weights(self) -> None:
-        start = str(self._host.choices.settings().checkpoint_folder or "")
-        name, _ = QFileDialog.getOpenFileName(
-            self.parentWidget(), "Weights of SAM-I2V", start, WEIGHTS
-        )
-        if name:
+        start = self._host.choices.settings().checkpoint_folder
+        if name := ask_for_weights(self.parentWidget(), start):
             self._choose(model=name)
 
     def _view_menu(self) -> QMenu:
@@ -243,16 +278,6 @@ class MoreMenu(_Menu):
         name = QFileDialog.getExistingDirectory(self.parentWidget(), "Folder of the session")
         if name:
             self._choose(folder=Path(name))
-
-
-def _add_published(menu: QMenu, info: ModelInfo) -> None:
-    """Say where published weights are to be had: they are not ours to give."""
-    site = info.source.removeprefix("https://")
-    tip = (
-        f"{info.summary}. Get its checkpoint from {info.source} (licence {info.licence}), then "
-        "choose it with From file…, or put it into the checkpoint folder of Preferences ▸ SAM-I2V."
-    )
-    _add_to(menu, f"{info.name}: from {site}", _nothing, enabled=False, tip=tip)
 
 
 def _add_to(

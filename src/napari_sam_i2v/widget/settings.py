@@ -12,7 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["CHOICES", "PLUGIN", "Settings", "read_settings"]
+from napari_sam_i2v.downloads import published
+from napari_sam_i2v.network.installed import data_folder, find_installed
+from napari_sam_i2v.network.registry import ModelInfo
+
+__all__ = ["ADDRESSES", "CHOICES", "PLUGIN", "Settings", "read_settings"]
 
 PLUGIN = "napari-sam-i2v"
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -26,9 +30,14 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "tracking": ("device", "precision", "view"),
         "files": ("model", "checkpoint_folder", "session_folder"),
+        "downloads": ("sam_i2v_address", "sam_i2vpp_address"),
     }
 )
 FOLDERS = ("checkpoint_folder", "session_folder")
+ADDRESSES: Mapping[str, str] = MappingProxyType(
+    {"sam-i2v": "sam_i2v_address", "sam-i2v++": "sam_i2vpp_address"}
+)
+"""Published model -> setting with its address."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +47,14 @@ class Settings:
     Attributes
     ----------
     device, precision, view, model
-        As for `Session`; a model that lies in the checkpoint folder is the path of its file.
+        As for `Session`; a model that was downloaded or lies in the checkpoint folder is the path
+        of its file.
     checkpoint_folder
         Where the user's weights lie; None for nowhere.
     session_folder
         Where the sessions of all movies are kept; None for beside each movie.
+    sam_i2v_address, sam_i2vpp_address
+        Where a published model can be downloaded; see `address`.
     problems
         What could not be used, in sentences to be shown; it has its default.
     """
@@ -53,7 +65,19 @@ class Settings:
     model: str = "default"
     checkpoint_folder: Path | None = None
     session_folder: Path | None = None
+    sam_i2v_address: str = ""
+    sam_i2vpp_address: str = ""
     problems: tuple[str, ...] = ()
+
+    def address(self, info: ModelInfo) -> str:
+        """Where a model can be downloaded; empty where nobody said."""
+        key = ADDRESSES.get(info.name)
+        return (getattr(self, key) if key else "") or info.url or ""
+
+    @property
+    def download_folder(self) -> Path:
+        """Where models are downloaded to."""
+        return self.checkpoint_folder or data_folder()
 
 
 def read_settings() -> Settings:
@@ -93,7 +117,10 @@ def _settings(values: Mapping[str, Any], problems: tuple[str, ...]) -> Settings:
 
 
 def _model(name: str, folder: Path | None) -> str:
-    """Path of the file where a name is one in the checkpoint folder."""
+    """Path of the file where a name is that of a downloaded model, or one in the folder."""
+    by_name = any(info.name == name for info in published())
+    if by_name and (found := find_installed(name, folder)) is not None:
+        return str(found)
     if folder is not None and name != "default":
         path = folder / Path(name).expanduser()
         if _is_file(path):
