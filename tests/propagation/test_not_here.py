@@ -1,4 +1,4 @@
-"""An empty mask says that an object is not on a frame: tracking goes on from that, and around it."""
+"""An empty mask says that an object is not on a frame; tracking goes on from that."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_files_hold_it_and_csv_says_that_it_cannot(tmp_path: Path) -> None:
     back = read_saved_prompts(path, movie_shape=(10, *SHAPE))
     assert [(p.frame, p.absent, p.correction) for p in back] == [(0, False, False), (3, True, True)]
     assert back[1].mask is not None and back[1].mask.shape == SHAPE
-    with pytest.raises(PromptError, match="object 1 on frame 3 is marked “not here”: write .json"):
+    with pytest.raises(PromptError, match="object 1 on frame 3 is marked “not here”"):
         write_prompts(tmp_path / "p.csv", given)
     assert not (tmp_path / "p.csv").exists()
 

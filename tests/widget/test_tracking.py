@@ -287,6 +287,69 @@ def test_paint_on_a_locked_object_is_put_back_and_said(controller: TrackControll
     assert len(controller.prompt_layers.points.data) == 2  # the refused click is gone again
 
 
+def test_not_here_and_a_click_that_takes_it_back(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    before, told = planes(controller), Told(controller)
+    controller.go_to(5)
+    controller.mark_absent([1])
+    drive(controller)
+    assert told.notes[-1] == "Object 1: not on frame 5. Track goes on from there."
+    assert not only(planes(controller)[5], 1).any()
+    assert [row.not_here for row in controller.rows()] == [True, False]
+    assert controller.not_here == {1}
+    controller.go_to(6)
+    assert not any(row.not_here for row in controller.rows())
+    controller.current_object = 1
+    click(controller, 5, 16, 20)
+    assert only(planes(controller)[5], 1)[16, 20]
+    assert [row.absent for row in controller.rows()] == [(), ()]
+    controller.undo()
+    drive(controller)
+    assert [row.absent for row in controller.rows()] == [(5,), ()]
+    controller.go_to(5)
+    controller.mark_absent([1, 77])  # once more: it is here
+    controller.propagate()
+    drive(controller)
+    assert (planes(controller) != before).mean() < 0.005  # outlines by another window
+    with pytest.raises(PromptError, match="Choose an object that was clicked on"):
+        controller.mark_absent([77])
+
+
+def test_not_here_replaces_clicks_and_works_in_the_middle_of_a_pass(
+    controller: TrackController,
+) -> None:
+    two(controller)
+    click(controller, 5, 48, 40)
+    controller.propagate()
+    drive(controller, stop_after=3)
+    controller.go_to(5)
+    controller.propagate()
+    for event in controller.run():
+        controller.handle(event)
+        if controller.progress[0] == 1 and 2 not in controller.not_here:
+            controller.mark_absent([2])
+    assert len(controller.prompt_layers.points.data) == 2  # the click on frame 5 is gone
+    assert not only(planes(controller)[5], 2).any()
+    assert only(planes(controller)[6:], 2).any(axis=(1, 2)).all()
+
+
+def test_what_a_file_cannot_hold_is_said(controller: TrackController, tmp_path: Path) -> None:
+    two(controller)
+    controller.go_to(5)
+    controller.mark_absent([1])
+    told = Told(controller)
+    controller.save_prompts(tmp_path / "prompts.csv")
+    controller.save_prompts(tmp_path / "prompts.json")
+    drive(controller)
+    assert told.problems == [
+        "CSV holds points only; object 1 on frame 5 is marked “not here”: write .json"
+    ]
+    saved = read_prompts(tmp_path / "prompts.json")
+    assert [(p.object_id, p.frame) for p in saved if p.absent] == [(1, 5)]
+
+
 def test_swap_merge_divide_and_delete(controller: TrackController) -> None:
     two(controller)
     controller.propagate()
