@@ -61,6 +61,23 @@ class Track:
     at: int | None = None
     """Frame after which `view`, `size` and `lost` are as they are."""
 
+    def copy(self) -> Track:
+        """Return a track that goes its own way from here; tensors, which nobody changes, shared."""
+        bank = self.bank
+        return replace(
+            self,
+            bank=replace(bank, permanent=dict(bank.permanent), rolling=dict(bank.rolling)),
+            rounds=dict(self.rounds),
+            answers=dict(self.answers),
+        )
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All that takes memory; some of it may be another track's, too."""
+        for entry in (*self.bank.permanent.values(), *self.bank.rolling.values()):
+            yield from (entry.spatial, entry.foreground, entry.pointer, entry.fingerprint)
+        for answer in self.answers.values():
+            yield from (answer.low, answer.stored)
+
     def forget_prompt(self, index: int) -> None:
         """Drop the answer and memory of a prompted frame."""
         self.answers.pop(index, None)

@@ -530,10 +530,23 @@ class Session:
             locked=object_id in self.locks.objects,
         )
 
+    def memories(self, object_id: int) -> tuple[Track | None, Track | None]:
+        """Return copies of what is remembered of an object, forward and backward in time."""
+        tracks = (self._sides[reverse].tracks.get(object_id) for reverse in (False, True))
+        forward, backward = (None if track is None else track.copy() for track in tracks)
+        return forward, backward
+
+    def remind(self, object_id: int, memories: tuple[Track | None, Track | None]) -> None:
+        """Set what is remembered of an object, after `put`; see `memories`."""
+        for reverse, track in zip((False, True), memories, strict=True):
+            if track is not None:
+                self._sides[reverse].tracks[object_id] = track.copy()
+
     def put(self, object_id: int, state: ObjectState | None) -> None:
         """Set what is known of an object, as `take` gave it; None forgets it.
 
-        Its pixels are not touched; what it remembers is rebuilt from labels when it is needed.
+        Its pixels are not touched; what it remembers is rebuilt from labels when it is needed,
+        unless `remind` gives it back.
         """
         self.prompts.remove(object_id)
         self._forget(object_id)
