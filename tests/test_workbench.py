@@ -186,6 +186,41 @@ def test_removing_and_merging_objects(bench: Workbench, bench_at: Open) -> None:
     assert [s.object_id for s in again(bench, bench_at).status()] == [1, 2]
 
 
+def test_not_here_is_undone_kept_and_taken_back(bench: Workbench, bench_at: Open) -> None:
+    list(bench.propagate("forward"))
+    tracked = planes(bench)
+    bench.mark_absent([1, 2], 5)
+    assert bench.history.undo_name == "“not here” of object 1, 2"
+    assert not planes(bench)[5].any()
+    assert [s.absent for s in bench.status()] == [(5,), (5,)]
+    assert bench.session.pending() == (1, 2)
+    marked = facts(bench)
+    bench.undo()
+    np.testing.assert_array_equal(planes(bench), tracked)
+    assert bench.session.pending() == ()
+    bench.redo()
+    assert facts(bench) == marked
+    bench = again(bench, bench_at)
+    assert facts(bench)["labels"] == marked["labels"]
+    assert [s.absent for s in bench.status()] == [(5,), (5,)]
+    list(bench.propagate("forward"))
+    assert not planes(bench)[5].any()
+    assert all(only(planes(bench)[6:], i).any(axis=(1, 2)).all() for i in (1, 2))
+    bench.mark_absent([1], 5, absent=False)
+    list(bench.propagate("forward"))
+    assert only(planes(bench)[5], 1).any()
+    assert not only(planes(bench)[5], 2).any()
+
+
+def test_not_here_needs_a_frame_where_the_object_is(bench: Workbench) -> None:
+    with pytest.raises(PromptError, match="Object 1 is pointed at on no frame but 0"):
+        bench.mark_absent([1], 0)
+    bench.lock_frames([4], locked=True)
+    with pytest.raises(PromptError, match="Frame 4 is locked"):
+        bench.mark_absent([1], 4)
+    assert [s.absent for s in bench.status()] == [(), ()]
+
+
 def test_locks_refuse_prompts_and_paint(bench: Workbench) -> None:
     bench.lock_objects([1], locked=True)
     with pytest.raises(PromptError, match="Object 1 is locked"):

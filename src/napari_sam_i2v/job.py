@@ -105,7 +105,8 @@ class Job:
         limits = self.settings.frames or range(self.shape[0])
         by_object: dict[int, list[int]] = {}
         for prompt in self.prompts:
-            by_object.setdefault(prompt.object_id, []).append(prompt.frame)
+            if not prompt.absent:  # nothing to begin from
+                by_object.setdefault(prompt.object_id, []).append(prompt.frame)
         firsts = [min(frames) for frames in by_object.values()]
         lasts = [max(frames) for frames in by_object.values()]
         return {
@@ -203,7 +204,7 @@ def make_job(movie: Any, prompts: Sequence[Prompt], settings: Settings) -> Job:
         If something does not fit; the cheap checks come first.
     """
     _check_shape(tuple(movie.shape))
-    if not prompts:
+    if all(prompt.absent for prompt in prompts):
         raise PromptError("Nothing to track: at least one prompt is required, got none.")
     for prompt in prompts:
         prompt.check_inside(movie.shape)

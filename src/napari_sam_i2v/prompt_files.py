@@ -11,7 +11,8 @@ JSON
     ``{"prompts": [{"object_id": 1, "frame": 0, "points": [[y, x], ...], "labels": [1, ...],
     "box": [y0, x0, y1, x1], "mask": {"shape": [Y, X], "runs": [n0, n1, ...]}}, ...]}``; points
     (with labels, all 1 by default), box and mask are each optional, but one of them is needed.
-    A mask's runs are lengths of off, on, off, ... pixels in row order. ``"correction": true`` says
+    A mask's runs are lengths of off, on, off, ... pixels in row order; a mask without any that is
+    on says that the object is not on the frame. ``"correction": true`` says
     that the frame had been tracked before. Entries of one object and frame are put together: its
     mask, then one prompt of all its points and its box. ``"round": n`` (1 where it is missing)
     keeps them apart: rounds are given to the network one after the other, as they were clicked,

@@ -59,9 +59,10 @@ def _as_csv(prompts: list[Prompt]) -> str:
     lines = ["object_id,frame,y,x,label"]
     for one in prompts:
         if one.box is not None or one.mask is not None:
+            what = "is marked “not here”" if one.absent else "has a box or a mask"
             raise PromptError(
-                f"CSV holds points only; object {one.object_id} on frame {one.frame} has a box or "
-                "a mask: write .json"
+                f"CSV holds points only; object {one.object_id} on frame {one.frame} {what}: "
+                "write .json"
             )
         lines += [
             f"{one.object_id},{one.frame},{_plain(y)},{_plain(x)},{label}"

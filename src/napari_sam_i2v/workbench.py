@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam_i2v.errors import PromptError
 from napari_sam_i2v.propagation import edits
 from napari_sam_i2v.propagation.edits import ObjectState
 from napari_sam_i2v.propagation.history import History, RecordedLabels, Step
@@ -48,6 +49,8 @@ class ObjectStatus:
         The object it divided from.
     prompted
         Frames with prompts, ascending.
+    absent
+        Those of them whose prompts say that it is not there.
     """
 
     object_id: int
@@ -58,6 +61,7 @@ class ObjectStatus:
     locked: bool
     mother: int | None
     prompted: tuple[int, ...] = ()
+    absent: tuple[int, ...] = ()
 
 
 class Workbench:
@@ -114,15 +118,47 @@ class Workbench:
         self.session.locks.check_free([object_id], [frame])
         name = f"prompt of object {object_id}" if rounds else f"removal of a prompt of {object_id}"
         with self.history.step(name, [object_id]):
-            self.session.set_prompts(object_id, frame, rounds)
-            self._forget_after(object_id, frame)
-            if not rounds:
-                self._erase_answer(object_id, frame)
-                written = True
-            else:
-                written = self._answer(object_id, frame, wanted)
+            written = self._replace(object_id, frame, rounds, wanted)
         self.save()
         return written
+
+    def mark_absent(self, objects: Sequence[int], frame: int, *, absent: bool = True) -> None:
+        """Say that objects are not on a frame, and erase them there; or take that back.
+
+        Taken back, tracking decides; until then the frame stays as it is.
+
+        Raises
+        ------
+        PromptError
+            If object or frame are locked, or an object is prompted nowhere else: tracking would
+            have nothing to know it from.
+        """
+        self.session.locks.check_free(objects, [frame])
+        for object_id in objects:
+            if absent and not {*self.session.prompts.shown(object_id)} - {frame}:
+                raise PromptError(
+                    f"Object {object_id} is pointed at on no frame but {frame}: first click on it "
+                    "on another one, or delete it."
+                )
+        nobody = np.zeros(self._labels.shape[1:], bool)
+        word = "“not here” of" if absent else "“here again” of"
+        with self.history.step(f"{word} {_listed(objects)}", objects):
+            for object_id in objects:
+                mark = [Prompt(object_id, frame, mask=nobody)] if absent else []
+                self._replace(object_id, frame, mark)
+        self.save()
+
+    def _replace(
+        self, object_id: int, frame: int, rounds: Sequence[Prompt],
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> bool:  # fmt: skip
+        """Replace prompts and answer the new ones; whether the answer was written."""
+        self.session.set_prompts(object_id, frame, rounds)
+        self._forget_after(object_id, frame)
+        if rounds:
+            return self._answer(object_id, frame, wanted)
+        self._erase_answer(object_id, frame)
+        return True
 
     def paint(self, object_id: int, frame: int, *, before: NDArray[Any] | None = None) -> None:
         """Take an object's pixels, as the labels have them now, for its mask prompt on a frame.
@@ -134,9 +170,7 @@ class Workbench:
         with self.history.step(f"painting of object {object_id}", [object_id]) as step:
             if before is not None:
                 step.note(frame, before, self._labels[frame])
-            self.session.set_prompts(object_id, frame, [Prompt(object_id, frame, mask=mask)])
-            self._forget_after(object_id, frame)
-            self._answer(object_id, frame, lambda: True)
+            self._replace(object_id, frame, [Prompt(object_id, frame, mask=mask)])
         self.save()
 
     def add(self, prompts: Iterable[Prompt], name: str) -> Iterator[int]:
@@ -281,6 +315,7 @@ class Workbench:
             locked=object_id in session.locks.objects,
             mother=session.lineage.get(object_id, (None, 0))[0],
             prompted=tuple(sorted(frames)),
+            absent=tuple(f for f in sorted(frames) if session.prompts.is_absent(object_id, f)),
         )
 
     # ---- keeping --------------------------------------------------------------------------

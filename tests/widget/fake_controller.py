@@ -25,6 +25,8 @@ class Row:
     confidence: float | None = None
     locked: bool = False
     mother: int | None = None
+    absent: tuple[int, ...] = ()
+    not_here: bool = False
 
 
 class FakeController:
@@ -103,7 +105,8 @@ class FakeController:
 
     # -- objects ---------------------------------------------------------------------------------
     def rows(self) -> list[Row]:
-        return self.table
+        frame = self.frame if self.opened else -1
+        return [replace(row, not_here=frame in row.absent) for row in self.table]
 
     def set_rows(self, *rows: Row) -> None:
         self.table = list(rows)
@@ -144,6 +147,13 @@ class FakeController:
 
     def divide(self, object_id: int) -> None:
         self._note("divide", object_id)
+
+    @property
+    def not_here(self) -> frozenset[int]:
+        return frozenset(row.object_id for row in self.rows() if row.not_here)
+
+    def mark_absent(self, objects: list[int]) -> None:
+        self._note("mark_absent", objects)
 
     def lock_objects(self, objects: list[int], locked: bool) -> None:
         self._note("lock_objects", objects, locked)

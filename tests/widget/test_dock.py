@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,7 +212,7 @@ def test_the_menu_of_objects(three, control):
     one = entries(three.object_menu)
     assert not one["Swap from this frame on"].isEnabled()
     assert not one["Merge into current"].isEnabled()
-    for name in ("Division at this frame", "Delete", "Lock"):
+    for name in ("Division at this frame", "Delete", "Lock", "Not on this frame"):
         one[name].trigger()
     select(three, 0, 1)
     control.current_object = 2
@@ -223,10 +224,29 @@ def test_the_menu_of_objects(three, control):
         ("divide", 2),
         ("delete", [2]),
         ("lock_objects", [2], True),
+        ("mark_absent", [2]),
         ("merge", [1], 2),
         ("swap", 1, 2),
     ]
-    assert asked(control, "divide", "delete", "lock_objects", "merge", "swap") == expected
+    names = ("divide", "delete", "lock_objects", "mark_absent", "merge", "swap")
+    assert asked(control, *names) == expected
+
+
+def test_an_object_that_is_not_on_the_frame_on_screen(three, control):
+    control.set_rows(replace(control.table[0], absent=(5,)), *control.table[1:])
+    state = lambda: [three.table.item(row, 3).text() for row in range(3)]  # noqa: E731
+    swatch = lambda: three.table.item(0, 0).icon().pixmap(12, 12).toImage().pixelColor(6, 6)  # noqa: E731
+    assert state() == ["tracked", "changed", "empty"]
+    assert swatch().alpha() == 255
+    control.viewer.dims.set_current_step(0, 5)
+    assert state() == ["not here", "changed", "empty"]
+    assert swatch().alpha() == 0
+    assert three.table.item(0, 2).toolTip() == "“Not here” on frame 5"
+    select(three, 0)
+    assert entries(three.object_menu)["Not on this frame"].isChecked()
+    control.viewer.dims.set_current_step(0, 4)
+    assert state() == ["tracked", "changed", "empty"]
+    assert not entries(three.object_menu)["Not on this frame"].isChecked()
 
 
 def test_undo_and_redo_name_their_step(three, control, qtbot):
@@ -452,6 +472,7 @@ def test_keys_are_bound_on_our_layers_only(three, control, monkeypatch):
         press(control.own_layers[1], key)
     assert [call[0] for call in control.calls if call[0] not in ("draw", "curves", "arm")] == [
         "new_object",
+        "mark_absent",
         "select_at_cursor",
         "propagate",
         "next_suspicious",

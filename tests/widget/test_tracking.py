@@ -171,6 +171,45 @@ def test_tracking_reports_progress_and_finishes(controller: TrackController) -> 
     assert told.notes[-1] == "Everything is tracked already."
 
 
+def test_the_list_says_what_is_being_tracked(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    controller.current_object = 2
+    click(controller, 5, 48, 40)
+    assert [row.state for row in controller.rows()] == ["tracked", "changed"]
+    states: list[list[str]] = []
+    controller.objects_changed.connect(
+        lambda: states.append([row.state for row in controller.rows()])
+    )
+    controller.propagate()
+    drive(controller)
+    assert states[0] == ["tracked", "tracking"]
+    assert states[-1] == ["tracked", "tracked"]
+    assert ["tracked", "changed"] not in states
+
+
+def test_a_pass_that_failed_tracks_nothing_any_more(
+    controller: TrackController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two(controller)
+
+    def track(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(BrightEngine, "track", track)
+    controller.propagate()
+    listed: list[list[str]] = []
+    controller.objects_changed.connect(
+        lambda: listed.append([row.state for row in controller.rows()])
+    )
+    with pytest.raises(TrackingError) as caught:
+        drive(controller)
+    controller.failed(caught.value)
+    assert ["tracking", "tracking"] in listed
+    assert "tracking" not in listed[-1]
+
+
 def test_cancel_keeps_what_is_done_and_track_goes_on(controller: TrackController) -> None:
     two(controller)
     told = Told(controller)
@@ -285,6 +324,69 @@ def test_paint_on_a_locked_object_is_put_back_and_said(controller: TrackControll
     controller.current_object = 1
     click(controller, 2, 16, 14)
     assert len(controller.prompt_layers.points.data) == 2  # the refused click is gone again
+
+
+def test_not_here_and_a_click_that_takes_it_back(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    before, told = planes(controller), Told(controller)
+    controller.go_to(5)
+    controller.mark_absent([1])
+    drive(controller)
+    assert told.notes[-1] == "Object 1: not on frame 5. Track goes on from there."
+    assert not only(planes(controller)[5], 1).any()
+    assert [row.not_here for row in controller.rows()] == [True, False]
+    assert controller.not_here == {1}
+    controller.go_to(6)
+    assert not any(row.not_here for row in controller.rows())
+    controller.current_object = 1
+    click(controller, 5, 16, 20)
+    assert only(planes(controller)[5], 1)[16, 20]
+    assert [row.absent for row in controller.rows()] == [(), ()]
+    controller.undo()
+    drive(controller)
+    assert [row.absent for row in controller.rows()] == [(5,), ()]
+    controller.go_to(5)
+    controller.mark_absent([1, 77])  # once more: it is here
+    controller.propagate()
+    drive(controller)
+    assert (planes(controller) != before).mean() < 0.005  # outlines by another window
+    with pytest.raises(PromptError, match="Choose an object that was clicked on"):
+        controller.mark_absent([77])
+
+
+def test_not_here_replaces_clicks_and_works_in_the_middle_of_a_pass(
+    controller: TrackController,
+) -> None:
+    two(controller)
+    click(controller, 5, 48, 40)
+    controller.propagate()
+    drive(controller, stop_after=3)
+    controller.go_to(5)
+    controller.propagate()
+    for event in controller.run():
+        controller.handle(event)
+        if controller.progress[0] == 1 and 2 not in controller.not_here:
+            controller.mark_absent([2])
+    assert len(controller.prompt_layers.points.data) == 2  # the click on frame 5 is gone
+    assert not only(planes(controller)[5], 2).any()
+    assert only(planes(controller)[6:], 2).any(axis=(1, 2)).all()
+
+
+def test_what_a_file_cannot_hold_is_said(controller: TrackController, tmp_path: Path) -> None:
+    two(controller)
+    controller.go_to(5)
+    controller.mark_absent([1])
+    told = Told(controller)
+    controller.save_prompts(tmp_path / "prompts.csv")
+    controller.save_prompts(tmp_path / "prompts.json")
+    drive(controller)
+    assert told.problems == [
+        "CSV holds points only; object 1 on frame 5 is marked “not here”: write .json"
+    ]
+    saved = read_prompts(tmp_path / "prompts.json")
+    assert [(p.object_id, p.frame) for p in saved if p.absent] == [(1, 5)]
 
 
 def test_swap_merge_divide_and_delete(controller: TrackController) -> None:
@@ -410,6 +512,22 @@ def test_removing_our_labels_closes_the_session(
     drive(controller)
     assert not controller.opened
     assert told.notes == [f"The session was closed; it is kept in {folder}."]
+
+
+def test_a_closed_controller_listens_no_more(
+    controller: TrackController, viewer: ViewerModel, tmp_path: Path
+) -> None:
+    removed, image = viewer.layers.events.removed, viewer.layers["cells"]
+    listening = len(removed.callbacks)
+    controller.close()
+    assert len(removed.callbacks) == listening - 1
+    controller.close()
+    controller.open(image, folder=tmp_path / "s.sam-i2v")
+    assert len(removed.callbacks) == listening
+    drive(controller)
+    viewer.layers.remove(controller.labels)
+    drive(controller)
+    assert len(removed.callbacks) == listening - 1
 
 
 def test_saving_gives_the_files_of_the_command_line(

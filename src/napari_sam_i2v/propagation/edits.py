@@ -128,7 +128,7 @@ def divide(session: Session, mother: int, *, frame: int, daughters: Iterable[int
             f"got {len(ids)} daughters on frame {frame}."
         )
     old = session.take(mother)
-    if not any(p.frame < frame for p in old.prompts):
+    if not any(p.frame < frame and not p.absent for p in old.prompts):
         raise PromptError(
             f"Object {mother} has no prompt before frame {frame}: prompt it where it is one "
             "object still."

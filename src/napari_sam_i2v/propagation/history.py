@@ -2,6 +2,13 @@
 
 Labels are kept as compressed crops of what changed, so that taking back a pass over thousands of
 frames costs little more than the outlines it drew.
+
+What is guaranteed: after undo or redo, labels, prompts, locks and progress are what they were, and
+so is what objects remember, for the steps nearest to the present (`MAX_REMEMBERED` each way, within
+`MAX_REMEMBERED_BYTES`). Undone and redone, such a correction keeps the very answer that it had, and
+tracking on from it gives the very labels. Beyond that, and in a session that was opened again, the
+frame keeps its labels until it is tracked; memory is then rebuilt from labels and prompts, and
+outlines may differ by a little.
 """
 
 from __future__ import annotations
@@ -19,6 +26,7 @@ from napari_sam_i2v.propagation.view import bounding_box
 
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.edits import ObjectState
+    from napari_sam_i2v.propagation.propagator import Track
     from napari_sam_i2v.propagation.session import Session
 
 __all__ = ["History", "RecordedLabels", "Step"]
@@ -26,6 +34,10 @@ __all__ = ["History", "RecordedLabels", "Step"]
 MAX_BYTES = 256 * 2**20
 """Memory for what could be undone; the oldest steps go first."""
 MAX_STEPS = 200
+MAX_REMEMBERED = 8
+"""Steps to undo, and as many to redo, that keep what objects remembered."""
+MAX_REMEMBERED_BYTES = 256 * 2**20
+"""Memory for that; steps far from the present go without first."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +76,15 @@ class Step:
         Frame -> what its labels were where they changed.
     locked_frames
         Frames that were locked.
+    memories
+        Object id -> what it remembered, see `Session.memories`; empty where that was let go of.
     """
 
     name: str
     objects: dict[int, ObjectState | None]
     locked_frames: frozenset[int] = frozenset()
     crops: dict[int, Crop] = field(default_factory=dict)
+    memories: dict[int, tuple[Track | None, Track | None]] = field(default_factory=dict)
 
     @property
     def n_bytes(self) -> int:
@@ -159,6 +174,7 @@ class History:
                 self._undo.append(step)
                 self._redo.clear()
                 self._shorten()
+                self._let_go()
 
     def undo(self) -> Step | None:
         """Take the last step back; returns it (frames and objects that changed)."""
@@ -179,13 +195,17 @@ class History:
             self._labels[frame] = crop.paste(plane)
         for object_id, state in step.objects.items():
             self._session.put(object_id, state)
+            if state is not None and object_id in step.memories:
+                self._session.remind(object_id, step.memories[object_id])
         self._session.locks.frames = set(step.locked_frames)
         target.append(inverse)
+        self._let_go()
         return step
 
     def _now(self, name: str, objects: Iterable[int]) -> Step:
         known = {object_id: self._known(object_id) for object_id in objects}
-        return Step(name, known, frozenset(self._session.locks.frames))
+        memories = {object_id: self._session.memories(object_id) for object_id in known}
+        return Step(name, known, frozenset(self._session.locks.frames), memories=memories)
 
     def _known(self, object_id: int) -> ObjectState | None:
         state = self._session.take(object_id)
@@ -195,6 +215,33 @@ class History:
         total = sum(step.n_bytes for step in self._undo)
         while len(self._undo) > 1 and (total > MAX_BYTES or len(self._undo) > MAX_STEPS):
             total -= self._undo.pop(0).n_bytes
+
+    def _let_go(self) -> None:
+        """Forget what objects remembered at steps far from the present."""
+        for steps in (self._undo, self._redo):
+            for step in steps[:-MAX_REMEMBERED]:
+                step.memories.clear()
+        seen: set[int] = set()
+        total = 0
+        for step in _nearest_first(self._undo, self._redo):
+            total += _held_bytes(step, seen)
+            if total > MAX_REMEMBERED_BYTES:
+                step.memories.clear()
+
+
+def _nearest_first(*stacks: list[Step]) -> Iterator[Step]:
+    """Give the last steps of stacks in turn, the last one first."""
+    for back in range(1, MAX_REMEMBERED + 1):
+        yield from (steps[-back] for steps in stacks if len(steps) >= back)
+
+
+def _held_bytes(step: Step, seen: set[int]) -> int:
+    """Memory that a step's memories take beyond that of tensors seen before, which it notes."""
+    tracks = (track for both in step.memories.values() for track in both if track is not None)
+    tensors = {id(tensor): tensor for track in tracks for tensor in track.tensors()}
+    new = tensors.keys() - seen
+    seen |= new
+    return sum(int(tensors[i].nbytes) for i in new)
 
 
 def _prompts(state: ObjectState | None) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,12 @@ class Prompt:
         if self.box is not None:
             self._set_box()
         if self.mask is not None:
-            self._set("mask", np.asarray(self.mask).astype(bool))
+            self._set_mask()
+
+    @cached_property
+    def absent(self) -> bool:
+        """Whether this says that the object is not on the frame: an empty mask."""
+        return self.mask is not None and not self.mask.any()
 
     def check_inside(self, shape: Sequence[int]) -> None:
         """Check the prompt against a movie of shape (T, Y, X).
@@ -143,6 +149,11 @@ class Prompt:
             raise self._error(f"needs a box with y0 < y1 and x0 < x1, got {self.box!r}")
         self._set("box", (y0, x0, y1, x1))
 
+    def _set_mask(self) -> None:
+        mask = np.asarray(self.mask).astype(bool)
+        # "Not here" on many frames takes no memory.
+        self._set("mask", mask if mask.any() else np.broadcast_to(np.False_, mask.shape))
+
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
@@ -168,10 +179,26 @@ class PromptBook:
         return tuple(self._rounds.get(object_id, ()))
 
     def rounds(self, object_id: int, frame: int) -> tuple[Prompt, ...]:
-        """Rounds that matter on a frame: those from the last box or mask on."""
+        """Rounds that matter on a frame: those from the last box or mask on.
+
+        An empty mask says that the object is not there. Points off the object add nothing to
+        that; a point on it takes it back.
+        """
         rounds = self._rounds.get(object_id, {}).get(frame, [])
         starts = [i for i, r in enumerate(rounds) if r.box is not None or r.mask is not None]
-        return tuple(rounds[starts[-1] :] if starts else rounds)
+        counting = tuple(rounds[starts[-1] :] if starts else rounds)
+        if not counting or not counting[0].absent:
+            return counting
+        return counting[1:] if any(map(_points_at, counting[1:])) else counting[:1]
+
+    def is_absent(self, object_id: int, frame: int) -> bool:
+        """Whether a frame's prompts say that the object is not there."""
+        rounds = self.rounds(object_id, frame)
+        return bool(rounds) and rounds[0].absent
+
+    def shown(self, object_id: int) -> tuple[int, ...]:
+        """Frames whose prompts show the object, in the order of prompting."""
+        return tuple(f for f in self.frames(object_id) if not self.is_absent(object_id, f))
 
     def add(self, prompt: Prompt) -> None:
         """Add a round. The first round on a frame decides whether it is a correction."""
@@ -204,3 +231,8 @@ class PromptBook:
         for frames in self._rounds.values():
             for rounds in frames.values():
                 yield from rounds
+
+
+def _points_at(prompt: Prompt) -> bool:
+    """Whether a prompt has a point on the object."""
+    return prompt.labels is not None and bool((prompt.labels == 1).any())

@@ -61,6 +61,23 @@ class Track:
     at: int | None = None
     """Frame after which `view`, `size` and `lost` are as they are."""
 
+    def copy(self) -> Track:
+        """Return a track that goes its own way from here; tensors, which nobody changes, shared."""
+        bank = self.bank
+        return replace(
+            self,
+            bank=replace(bank, permanent=dict(bank.permanent), rolling=dict(bank.rolling)),
+            rounds=dict(self.rounds),
+            answers=dict(self.answers),
+        )
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All that takes memory; some of it may be another track's, too."""
+        for entry in (*self.bank.permanent.values(), *self.bank.rolling.values()):
+            yield from (entry.spatial, entry.foreground, entry.pointer, entry.fingerprint)
+        for answer in self.answers.values():
+            yield from (answer.low, answer.stored)
+
     def forget_prompt(self, index: int) -> None:
         """Drop the answer and memory of a prompted frame."""
         self.answers.pop(index, None)
@@ -143,6 +160,7 @@ class Propagator:
         for index in track.rounds:
             if index not in track.bank.permanent and not self._corrects(track, index):
                 self.answer(track, index)
+                track.at = None  # the window is where that prompt is, not where a pass has come to
 
     def step(self, tracks: Sequence[Track], index: int) -> dict[int, Answer]:
         """Answer one frame for all objects of a pass."""
@@ -250,19 +268,41 @@ class Propagator:
         track.bank.forget_from(index)
         for missing in self._missing(track, index):
             self._rebuild(track, missing, mask_at(missing))
-        if track.at == index - 1:
-            return
-        if index - 1 in track.answers:
-            self._follow(track, track.answers[index - 1], index - 1, anew=True)
-        elif index > 0:
-            self._look_at(track, index - 1, mask_at(index - 1))
+        if track.at != index - 1 and index > 0:
+            self._look_back(track, index, mask_at)
 
-    def _look_at(self, track: Track, index: int, mask: np.ndarray) -> None:
-        """Place an object's window on what is known to be its mask (Y, X)."""
+    def _look_back(self, track: Track, index: int, mask_at: MaskAt) -> None:
+        """Place an object's window for `index` where the object was last seen, not too long ago.
+
+        If that is nowhere, the prompt nearest in time says where to look.
+        """
+        for earlier in range(index - 1, max(index - 1 - track.bank.reach, -1), -1):
+            if self._seen(track, earlier, mask_at):
+                self._lose(track, index - 1 - earlier)
+                break
+        else:
+            shown = [x for x, answer in track.answers.items() if answer.paste().area]
+            if shown:
+                nearest = min(shown, key=lambda x: (abs(x - index), x))
+                self._follow(track, track.answers[nearest], nearest, anew=True)
+        track.at = index - 1
+
+    def _seen(self, track: Track, index: int, mask_at: MaskAt) -> bool:
+        """Place an object's window where the object was on a frame; whether it was there."""
+        if index not in track.answers:
+            return self._look_at(track, index, mask_at(index))
+        answer = track.answers[index]
+        if answer.paste().area:
+            self._follow(track, answer, index, anew=True)
+        return bool(answer.paste().area)
+
+    def _look_at(self, track: Track, index: int, mask: np.ndarray) -> bool:
+        """Place an object's window on what is known to be its mask (Y, X); False if empty."""
         box = bounding_box(mask)
         if box is not None:
             track.view, track.size, track.lost = self._placed(box), box_size(box), 0
             track.at = index
+        return box is not None
 
     def _missing(self, track: Track, index: int) -> list[int]:
         """Frames before `index` whose memory ought to be there and is not, ascending."""
@@ -360,15 +400,11 @@ class Propagator:
         track.at = index
         shape = self.source.shape
         mask = answer.paste()
-        config = self.engine.config
         if not mask.area:
-            track.lost += 1
-            if track.view is None:
+            # "Not here", said where nothing was tracked, is no place to look at.
+            if track.view is None or View.whole(shape) not in (track.view, answer.view):
                 track.view = answer.view
-            elif track.view != View.whole(shape):
-                grown = track.size * config.window_scale
-                grown *= min(GROWTH_WHEN_LOST**track.lost, 2.0)
-                track.view = window(_centre(answer.view), grown, shape)
+            self._lose(track, 1)
             return
         size = box_size(mask.box)
         if anew or not track.size:
@@ -383,6 +419,17 @@ class Propagator:
         half = track.size / 2
         y, x = (mask.box[0] + mask.box[2]) / 2, (mask.box[1] + mask.box[3]) / 2
         track.view = self._placed((y - half, x - half, y + half, x + half))
+
+    def _lose(self, track: Track, frames: int) -> None:
+        """Let the window of an object that was not seen on some more frames stay and grow."""
+        track.lost += frames
+        shape = self.source.shape
+        if track.view is None or track.view == View.whole(shape):
+            return
+        if track.lost and track.size:
+            grown = track.size * self.engine.config.window_scale
+            grown *= min(GROWTH_WHEN_LOST**track.lost, 2.0)
+            track.view = window(_centre(track.view), grown, shape)
 
     # ---- memory ---------------------------------------------------------------------------
 

@@ -212,7 +212,8 @@ class Session:
     def add_mask(self, object_id: int, frame: int, *, mask: ArrayLike) -> FrameResult:
         """Prompt with a mask (Y, X), taken as it is; see `add_points`.
 
-        An empty mask says that the object is not on this frame.
+        An empty mask says that the object is not on this frame. Tracking takes that for known,
+        too; it finds the object again where it sees it.
         """
         return self._preview(Prompt(object_id, frame, mask=np.asarray(mask).astype(bool)))
 
@@ -305,7 +306,8 @@ class Session:
         ----------
         direction
             "forward" from each object's first prompt; "backward", the same on the flipped movie,
-            from its last; "both" forward from the first prompt and backward before it.
+            from its last; "both" forward from the first prompt and backward before it. An empty
+            mask (see `add_mask`) is nothing to begin from.
         objects
             Which objects; by default those whose prompts changed since they were tracked, from
             the changed frame on, or all of them if none did. Stopping the iteration early keeps
@@ -379,7 +381,10 @@ class Session:
         if not spans:
             return
         # Frames that a range leaves out stay to be done.
-        whole = {o for o, (start, _) in spans.items() if progress.pending.get(o, start) >= start}
+        whole = {
+            o for o, (start, _) in spans.items()
+            if start <= max(starts[o], progress.pending.get(o, start))
+        }  # fmt: skip
         ends = {o: stop for o, (_, stop) in spans.items()}
         if until == "prompted":
             ends = {o: self._next_fixed(side, o, *span) for o, span in spans.items()}
@@ -454,8 +459,10 @@ class Session:
         to_index = side.propagator.source.to_movie
         starts = {}
         for object_id in objects:
-            prompted = [to_index(frame) for frame in self.prompts.frames(object_id)]
-            start = max(prompted) + 1 if before_first else min(prompted)
+            shown = [to_index(frame) for frame in self.prompts.shown(object_id)]
+            if not shown:
+                continue
+            start = max(shown) + 1 if before_first else min(shown)
             if pending:
                 start = max(start, side.progress.pending.get(object_id, self.n_frames))
             if start < self.n_frames:
@@ -464,7 +471,7 @@ class Session:
 
     def _chosen(self, objects: Iterable[int] | None) -> list[int]:
         known = self.prompts.object_ids
-        if not known:
+        if not any(self.prompts.shown(object_id) for object_id in known):
             raise PromptError("Nothing to track: add points, a box or a mask for an object first.")
         if objects is None:
             free = [o for o in known if o not in self.locks.objects]
@@ -523,10 +530,23 @@ class Session:
             locked=object_id in self.locks.objects,
         )
 
+    def memories(self, object_id: int) -> tuple[Track | None, Track | None]:
+        """Return copies of what is remembered of an object, forward and backward in time."""
+        tracks = (self._sides[reverse].tracks.get(object_id) for reverse in (False, True))
+        forward, backward = (None if track is None else track.copy() for track in tracks)
+        return forward, backward
+
+    def remind(self, object_id: int, memories: tuple[Track | None, Track | None]) -> None:
+        """Set what is remembered of an object, after `put`; see `memories`."""
+        for reverse, track in zip((False, True), memories, strict=True):
+            if track is not None:
+                self._sides[reverse].tracks[object_id] = track.copy()
+
     def put(self, object_id: int, state: ObjectState | None) -> None:
         """Set what is known of an object, as `take` gave it; None forgets it.
 
-        Its pixels are not touched; what it remembers is rebuilt from labels when it is needed.
+        Its pixels are not touched; what it remembers is rebuilt from labels when it is needed,
+        unless `remind` gives it back.
         """
         self.prompts.remove(object_id)
         self._forget(object_id)

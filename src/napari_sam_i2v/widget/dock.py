@@ -137,6 +137,7 @@ class TrackWidget(QWidget):
         self.keys = LayerKeys(
             {
                 "N": self.new_object,
+                "Shift+N": self.mark_absent,
                 "Q": self._select_at_cursor,
                 "K": self.track,
                 "G": partial(self.step, 1),
@@ -238,6 +239,11 @@ class TrackWidget(QWidget):
         if self._editable() and self.controller.redo_name is not None:
             self.attempt(self.controller.redo)
 
+    def mark_absent(self) -> None:
+        """Say that the selected objects are not on the frame on screen, or take it back."""
+        if self.controller.opened and self.selected():
+            self.attempt(partial(self.controller.mark_absent, self.selected()))
+
     def step(self, step: int) -> None:
         """Go to the next (1) or previous (-1) doubtful frame."""
         if self.controller.opened:
@@ -332,6 +338,8 @@ class TrackWidget(QWidget):
         if self.controller.opened:
             self.curves.show_frame(self.controller.frame)
             self._show_review()
+            if self.controller.not_here != self.table.not_here:
+                self._show_objects()
 
     def _on_painted(self) -> None:
         QTimer.singleShot(0, self.controller.take_stroke)

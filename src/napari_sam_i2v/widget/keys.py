@@ -17,6 +17,7 @@ __all__ = ["KEYS", "MOUSE", "KeysHelp", "LayerKeys"]
 
 KEYS = {
     "N": "New object",
+    "Shift+N": "Not here: the selected objects are not on this frame; again: they are",
     "Q": "Choose the object under the pointer",
     "K": "Track, or continue",
     "G": "Next doubtful frame",

@@ -93,6 +93,7 @@ class ObjectMenu(_Menu):
         free = bool(chosen) and not control.tracking
         one, current = chosen[0] if chosen else 0, control.current_object
         self._add("Rename…", partial(self._host.edit_name, one), enabled=len(chosen) == 1)
+        self._add_absent(chosen)
         self._add_lock(chosen)
         self.addSeparator()
         others = [object_id for object_id in chosen if object_id != current]
@@ -109,6 +110,13 @@ class ObjectMenu(_Menu):
         self.addSeparator()
         delete = self._do(partial(control.delete, chosen))
         self._add("Delete", delete, enabled=free, tip="Can be undone")
+
+    def _add_absent(self, chosen: list[int]) -> None:
+        control = self._host.controller
+        gone = bool(chosen) and control.not_here.issuperset(chosen)
+        mark = self._do(partial(control.mark_absent, chosen))
+        tip = "Erased here, and tracked on from that (Shift+N). Again, or a click on it: it is here"
+        _tick(self._add("Not on this frame", mark, enabled=bool(chosen), tip=tip), gone)
 
     def _add_lock(self, chosen: list[int]) -> None:
         control = self._host.controller

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +18,9 @@ __all__ = ["ObjectRow", "default_name", "rows_of"]
 class ObjectRow:
     """A line of the object list.
 
-    `state` is "empty", "not tracked", "changed", "tracked" or "locked"; `confidence` the lowest
-    over the object's frames; `colour` RGBA, 0 to 1.
+    `state` is "empty", "not tracked", "changed", "tracking", "tracked" or "locked"; `confidence`
+    the lowest over the object's frames; `colour` RGBA, 0 to 1; `absent` the frames of which the
+    user said that the object is not there, and `not_here` whether the one on screen is among them.
     """
 
     object_id: int
@@ -30,6 +31,8 @@ class ObjectRow:
     confidence: float | None = None
     locked: bool = False
     mother: int | None = None
+    absent: tuple[int, ...] = ()
+    not_here: bool = False
 
 
 def default_name(object_id: int) -> str:
@@ -42,15 +45,26 @@ def rows_of(
     names: Mapping[int, str],
     colour_of: Callable[[int], np.ndarray],
     current: int | None,
+    *,
+    frame: int = 0,
+    passing: Collection[int] = (),
 ) -> list[ObjectRow]:
-    """Return the rows, by id; the current object has one before it has a prompt."""
+    """Return the rows, by id; the current object has one before it has a prompt.
+
+    `frame` is on screen; the objects of the pass under way are `passing`.
+    """
     states = {status.object_id: status for status in objects}
     ids = {*states, *(() if current is None else (current,))}
-    return [_row(i, states.get(i), names.get(i), colour_of(i)) for i in sorted(ids)]
+    rows = (_row(i, states.get(i), names.get(i), colour_of(i), frame) for i in sorted(ids))
+    return [replace(row, state="tracking") if row.object_id in passing else row for row in rows]
 
 
 def _row(
-    object_id: int, status: ObjectStatus | None, name: str | None, colour: np.ndarray
+    object_id: int,
+    status: ObjectStatus | None,
+    name: str | None,
+    colour: np.ndarray,
+    frame: int,
 ) -> ObjectRow:
     r, g, b, a = (float(v) for v in colour)
     known = (object_id, name or default_name(object_id), (r, g, b, a))
@@ -63,6 +77,8 @@ def _row(
         confidence=status.confidence,
         locked=status.locked,
         mother=status.mother,
+        absent=status.absent,
+        not_here=frame in status.absent,
     )
 
 

@@ -29,6 +29,7 @@ ID, NAME, PROMPTS, STATE, CONFIDENCE = range(5)
 ROW_HEIGHT = 24
 LEAST_ROWS = 4  # seen in a low window; in a higher one the table takes what is left
 SWATCH = 12  # pixels
+MOST_FRAMES = 12  # that a tooltip lists
 
 HEADER_TIPS = (
     "The object’s value in the Labels layer",
@@ -37,12 +38,15 @@ HEADER_TIPS = (
     "Whether the masks belong to the present prompts",
     "The lowest confidence over the object’s frames",
 )
+NOT_HERE = "not here"
 STATE_TIPS = {
     "not tracked": "Only the frames with prompts have a mask: press Track",
     "changed": "Its prompts changed after it was tracked: press Track again",
+    "tracking": "The pass under way is about it",
     "tracked": "Every frame asked for has an answer",
     "locked": "Kept as it is by every pass",
     "empty": "No prompt yet: click on it in the movie",
+    NOT_HERE: "You said that it is not on this frame; a click on it, or Shift+N, takes it back",
 }
 
 
@@ -115,6 +119,11 @@ class ObjectTable(QTableWidget):
         """Ids of the rows, from above."""
         return [row.object_id for row in self._rows]
 
+    @property
+    def not_here(self) -> frozenset[int]:
+        """Ids of the objects that are shown as not being on the frame on screen."""
+        return frozenset(row.object_id for row in self._rows if row.not_here)
+
     def selected_ids(self) -> list[int]:
         """Ids of the selected rows, from above."""
         rows = {index.row() for index in self.selectionModel().selectedRows()}
@@ -141,19 +150,22 @@ class ObjectTable(QTableWidget):
 
     def _fill(self, number: int, row: ObjectRow) -> None:
         sure = "–" if row.confidence is None else f"{row.confidence:.2f}"
-        texts = (str(row.object_id), row.name, str(row.prompts), row.state, sure)
+        state = NOT_HERE if row.not_here else row.state
+        texts = (str(row.object_id), row.name, str(row.prompts), state, sure)
         for column, text in enumerate(texts):
             item = self.item(number, column)
             if item is None:
                 item = self._new_item(number, column)
             item.setText(text)
         first = self.item(number, ID)
-        if first.data(Qt.ItemDataRole.UserRole) != row.colour:
-            first.setData(Qt.ItemDataRole.UserRole, row.colour)
-            first.setIcon(_swatch(row.colour, self.devicePixelRatioF()))
+        look = (*row.colour, row.not_here)
+        if first.data(Qt.ItemDataRole.UserRole) != look:
+            first.setData(Qt.ItemDataRole.UserRole, look)
+            first.setIcon(_swatch(row.colour, self.devicePixelRatioF(), filled=not row.not_here))
         first.setToolTip(f"Daughter of {row.mother}" if row.mother is not None else "")
         self.item(number, NAME).setToolTip(row.name)
-        self.item(number, STATE).setToolTip(STATE_TIPS.get(row.state, ""))
+        self.item(number, PROMPTS).setToolTip(_absences(row.absent))
+        self.item(number, STATE).setToolTip(STATE_TIPS.get(state, ""))
         doubtful = row.confidence is not None and row.confidence < DOUBTFUL_BELOW
         self._emphasise(self.item(number, STATE), row.state == "changed")
         self._emphasise(self.item(number, CONFIDENCE), doubtful)
@@ -221,15 +233,24 @@ class ObjectTable(QTableWidget):
         painter.end()
 
 
-def _swatch(colour: Sequence[float], ratio: float) -> QIcon:
+def _absences(frames: Sequence[int]) -> str:
+    """Say on which frames an object is marked as not being there."""
+    shown = ", ".join(map(str, frames[:MOST_FRAMES])) + (", …" if len(frames) > MOST_FRAMES else "")
+    return f"“Not here” on frame {shown}" if frames else ""
+
+
+def _swatch(colour: Sequence[float], ratio: float, *, filled: bool) -> QIcon:
+    """A patch of an object's colour; only its outline where the object is not."""
     pixmap = QPixmap(round(SWATCH * ratio), round(SWATCH * ratio))
     pixmap.setDevicePixelRatio(ratio)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setBrush(QColor.fromRgbF(*(min(max(float(part), 0.0), 1.0) for part in colour)))
+    own = QColor.fromRgbF(*(min(max(float(part), 0.0), 1.0) for part in colour))
+    if filled:
+        painter.setBrush(own)
     # An outline of middle grey, so that black and white are seen on every background.
-    painter.setPen(QPen(QColor(128, 128, 128), 1))
+    painter.setPen(QPen(QColor(128, 128, 128) if filled else own, 1 if filled else 2))
     painter.drawRoundedRect(QRectF(0.5, 0.5, SWATCH - 1, SWATCH - 1), 3, 3)
     painter.end()
     icon = QIcon()

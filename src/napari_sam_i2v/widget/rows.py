@@ -111,7 +111,9 @@ class HistoryRow(_Row):
         self.row.addStretch()
         self.objects = QPushButton("⋯")
         self.objects.setFixedWidth(34)
-        self.objects.setToolTip("Delete, merge, swap, divide or lock the selected objects")
+        self.objects.setToolTip(
+            "Not here, delete, merge, swap, divide or lock the selected objects"
+        )
         self.objects.setAccessibleName("Selected objects")
         self.row.addWidget(self.objects)
 

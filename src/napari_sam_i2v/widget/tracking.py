@@ -75,7 +75,6 @@ class TrackController:
         self._bench_of = bench
         self._closing = False  # once the worker has stopped
         self._clear()
-        viewer.layers.events.removed.connect(self._on_removed)
 
     def _clear(self) -> None:
         self.tool: Tool | None = None
@@ -170,6 +169,7 @@ class TrackController:
         )
         kept = open_folder(opening, folder, sessions=sessions)
         self._kept = kept
+        self.viewer.layers.events.removed.connect(self._on_removed)
         self._desk = Desk(lambda: self._bench_of(opening, kept))
         self._stage = Stage(
             self.viewer, image, axes, kept, on_prompts=self._on_prompts,
@@ -189,6 +189,7 @@ class TrackController:
         """
         if self._kept is None:
             return
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
         if self._stage is not None:
             self._stage.close()
         self._kept.folder.close()
@@ -213,7 +214,10 @@ class TrackController:
     def rows(self) -> list[ObjectRow]:
         """Return the object list; the current object is in it before it has a prompt."""
         current = self._current if self.opened else None
-        return rows_of(self._stood.objects, self._names, self._colour, current)
+        return rows_of(
+            self._stood.objects, self._names, self._colour, current, frame=self.frame,
+            passing=self._stood.passing if self.tracking else (),
+        )  # fmt: skip
 
     def _colour(self, object_id: int) -> np.ndarray:
         return np.ones(4) if self._stage is None else self._stage.colour_of(object_id)
@@ -326,6 +330,32 @@ class TrackController:
         self.tool = tool
         if self._stage is not None:
             self._stage.arm(tool)
+
+    @property
+    def not_here(self) -> frozenset[int]:
+        """Objects that the user said are not on the frame on screen."""
+        objects, frame = self._stood.objects, self.frame
+        return frozenset(status.object_id for status in objects if frame in status.absent)
+
+    def mark_absent(self, objects: Sequence[int]) -> None:
+        """Say that objects are not on the frame on screen; once more takes it back.
+
+        Raises
+        ------
+        PromptError
+            If none of them has been pointed at.
+        """
+        known, frame = self._known(objects), self.frame
+        if not known:
+            raise PromptError("Choose an object that was clicked on, on a frame where it is.")
+        absent = not self.not_here.issuperset(known)
+
+        def act(bench: Workbench) -> Iterator[int | Event]:
+            bench.mark_absent(known, frame, absent=absent)
+            yield frame
+            yield Said(_marked(known, frame, absent))
+
+        self._put(Job(act, shows=True))
 
     def take_prompts(self, layer: Layer) -> None:
         """Prompt with what is in a layer of the user's; raises `SamI2VError`."""
@@ -628,6 +658,8 @@ class TrackController:
         if self.busy != self._was_busy:
             self._was_busy = self.busy
             self.busy_changed.emit(self.busy)
+            if not self.busy:
+                self.objects_changed.emit()  # "tracking" is no state of theirs any more
 
     def _open_desk(self) -> Desk:
         if self._desk is None:
@@ -643,6 +675,13 @@ class TrackController:
         if self._stage is None:
             raise MovieError("Open a movie first, or one of File ▸ Open Sample ▸ SAM-I2V.")
         return self._stage
+
+
+def _marked(objects: Sequence[int], frame: int, absent: bool) -> str:
+    named = "Object " + ", ".join(map(str, objects))
+    if absent:
+        return f"{named}: not on frame {frame}. Track goes on from there."
+    return f"{named}: on frame {frame} tracking decides again."
 
 
 def _silent(act: Callable[[Workbench], object]) -> Job:
