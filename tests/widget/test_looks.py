@@ -57,7 +57,8 @@ def luminance(picture: QImage) -> np.ndarray:
     """Relative luminance of each pixel, as WCAG defines it."""
     picture = picture.convertToFormat(QImage.Format.Format_RGB32)
     raw = picture.constBits()
-    raw.setsize(picture.sizeInBytes())
+    if hasattr(raw, "setsize"):  # PyQt does not know how much there is
+        raw.setsize(picture.sizeInBytes())
     shape = (picture.height(), picture.bytesPerLine() // 4, 4)
     bgr = np.frombuffer(bytes(raw), np.uint8).reshape(shape)[:, : picture.width(), :3] / 255
     linear = np.where(bgr <= 0.03928, bgr / 12.92, ((bgr + 0.055) / 1.055) ** 2.4)
