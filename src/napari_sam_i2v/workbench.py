@@ -75,13 +75,16 @@ class Workbench:
         Where everything is kept.
     settings
         Goes into the folder beside the labels: model, versions, contrast, ...
+    notes
+        What there is to say of how it was made, in sentences.
     """
 
     def __init__(
-        self, session: Session, folder: SessionFolder, settings: Mapping[str, Any]
-    ) -> None:
+        self, session: Session, folder: SessionFolder, settings: Mapping[str, Any],
+        *, notes: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.session, self.folder = session, folder
-        self.settings = dict(settings)
+        self.settings, self.notes = dict(settings), tuple(notes)
         self.history = History(session)
         self._labels: RecordedLabels = session.labels
         self._resume()

@@ -50,6 +50,7 @@ class FakeController:
         self.opened = False
         self.image: Image | None = None
         self.folder: Path | None = None
+        self.in_use: dict[str, str] = {}
         self.labels: Labels | None = None
         self.own_layers: list[Any] = []
         self.table: list[Row] = []

@@ -1,7 +1,8 @@
 """A napari that tracks until it is killed: `python -m tests.widget.killed_napari SESSION MARKER`.
 
-It opens the dock, clicks two objects, names one, locks a third, and tracks. On frame `IN_WORK` the
-pass stands still, and MARKER is written: whoever started this program may kill it now.
+It opens the dock with a view of its own, clicks two objects, names one, locks a third, and tracks.
+On frame `IN_WORK` the pass stands still, and MARKER is written: whoever started this program may
+kill it now.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import napari
 import numpy as np
 from qtpy.QtCore import QTimer
 from tests.propagation.fakes import BrightEngine, discs
-from tests.widget.test_tracking import bench_of
 
 from napari_sam_i2v.propagation import session as session_module
 from napari_sam_i2v.widget.dock import TrackWidget
@@ -25,6 +25,7 @@ IN_WORK = 6
 CENTRES = [[(16.0, 10.0 + 2 * t), (48.0, 50.0 - 2 * t), (32.0, 32.0)] for t in range(12)]
 CLICKS = ((16, 10), (48, 50), (32, 32))
 NAME = "the dim one"
+VIEW, LIMITS = "follow", (0, 240)
 
 
 def movie() -> np.ndarray:
@@ -69,9 +70,9 @@ def main(session: Path, marker: Path) -> None:
     StandingEngine.marker = marker
     session_module.Engine = StandingEngine
     viewer = napari.Viewer(show=True)
-    viewer.add_image(movie(), name="cells", scale=(1, 0.5, 0.5))
-    dock = TrackWidget(viewer, controller=TrackController(viewer, bench=bench_of))
-    dock.choices.choose(folder=session)
+    viewer.add_image(movie(), name="cells", scale=(1, 0.5, 0.5), contrast_limits=LIMITS)
+    dock = TrackWidget(viewer, controller=TrackController(viewer))
+    dock.choices.choose(folder=session, view=VIEW)
     viewer.window.add_dock_widget(dock, name="SAM-I2V")
     steps = story(dock)
 

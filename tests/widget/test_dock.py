@@ -109,7 +109,7 @@ def test_a_tool_opens_the_chosen_movie_with_what_is_chosen(dock, control, qtbot)
     entries(dock.more_menu)
     dock.more_menu._choose(view="follow")
     click(qtbot, dock.tools.tools["box"])
-    options = OpenChoices(view="follow").options()
+    options = OpenChoices(view="follow", chosen=frozenset({"view"})).options()
     assert control.calls == [("open", "m", options), ("arm", "box")]
     assert [tool for tool, button in dock.tools.tools.items() if button.isChecked()] == ["box"]
     assert not dock.movie.isEnabled()
@@ -414,6 +414,25 @@ def test_choices_before_opening(dock, control, monkeypatch, qtbot):
     control.viewer.add_image(np.zeros((8, 16, 16), np.uint8), name="another")
     dock.movie.setCurrentIndex(dock.movie.findText("another"))
     assert dock.choices.now() == OpenChoices()
+
+
+def test_menus_show_what_a_kept_session_goes_on_with(dock, control):
+    def ticked(name: str) -> list[str]:
+        return [a.text() for a in entries(dock.more_menu)[name].menu().actions() if a.isChecked()]
+
+    assert (ticked("Model"), ticked("View")) == (["Built-in"], ["Automatic"])
+    entries(dock.more_menu)["Open session"].trigger()
+    assert control.calls[0][2]["chosen"] == frozenset()
+    control.in_use = {"model": "/w/kept.pt", "view": "follow"}  # known once the model is loaded
+    control.objects_changed.emit()
+    assert (ticked("Model"), ticked("View")) == (["kept.pt"], ["Follow each object"])
+    entries(dock.more_menu)["Close session"].trigger()
+    control.in_use = {}
+    assert ticked("Model") == ["kept.pt"]  # as it would be opened again
+    entries(dock.more_menu)["Model"].menu().actions()[0].trigger()
+    assert ticked("Model") == ["Built-in"]
+    entries(dock.more_menu)["Open session"].trigger()
+    assert control.calls[-1][2]["chosen"] == {"model"}
 
 
 def test_settings_are_read_when_a_movie_is_opened(dock, control, npe2pm, qtbot):

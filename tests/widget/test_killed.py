@@ -15,7 +15,7 @@ import pytest
 from napari.components import ViewerModel
 from tests.propagation.fakes import BrightEngine, only
 from tests.widget import killed_napari
-from tests.widget.test_tracking import bench_of, drive
+from tests.widget.test_tracking import drive
 
 from napari_sam_i2v.propagation import session as session_module
 from napari_sam_i2v.widget.tracking import TrackController
@@ -53,8 +53,8 @@ def again(killed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TrackContro
     monkeypatch.setattr(session_module, "Engine", BrightEngine)
     viewer = ViewerModel()
     image = viewer.add_image(killed_napari.movie(), name="cells", scale=(1, 0.5, 0.5))
-    controller = TrackController(viewer, bench=bench_of)
-    controller.open(image, folder=killed)
+    controller = TrackController(viewer)
+    controller.open(image, folder=killed, device="cpu")
     drive(controller)
     yield controller
     controller.close()
@@ -74,6 +74,12 @@ def test_a_killed_napari_loses_at_most_the_frame_in_work(again: TrackController)
     rows = {row.object_id: row for row in again.rows()}
     assert {i: row.state for i, row in rows.items()} == {1: "changed", 2: "changed", 3: "locked"}
     assert rows[2].name == killed_napari.NAME
+
+    # Settings, although the layer's limits and the default view are others.
+    session = again._desk.bench.session
+    assert again.image.contrast_limits != list(killed_napari.LIMITS)
+    assert (session.view, session.contrast.values[:2]) == (killed_napari.VIEW, killed_napari.LIMITS)
+    assert again.in_use == {"model": "default", "view": killed_napari.VIEW}
 
     # It goes on from the frame that was in work; what was done stays as it is.
     again.propagate()

@@ -204,15 +204,19 @@ def test_what_is_chosen_for_a_movie_lies_over_the_settings():
     movie = 1
     choices = Choices(said.append, movie=lambda: movie, read=lambda: now)
     choices.choose(view="frame")
-    assert choices.now() == OpenChoices(view="frame", device="cpu", sessions=Path("/s"))
+    view = frozenset({"view"})
+    assert choices.now() == OpenChoices(
+        view="frame", device="cpu", sessions=Path("/s"), chosen=view
+    )
     now = Settings(device="cuda", view="follow", problems=("Oh.",))  # meanwhile, in Preferences
-    assert choices.now() == OpenChoices(view="frame", device="cuda")
+    assert choices.now() == OpenChoices(view="frame", device="cuda", chosen=view)
     movie = 2
     assert choices.now() == OpenChoices(view="follow", device="cuda")
     movie = None  # none is there yet: what is chosen is for all that come
     choices.choose(model="m.pt", view="auto")
     movie = 1
-    assert choices.now() == OpenChoices(model="m.pt", view="frame", device="cuda")
+    both = frozenset({"model", "view"})
+    assert choices.now() == OpenChoices(model="m.pt", view="frame", device="cuda", chosen=both)
     assert said == ["Oh."]
     with pytest.raises(TypeError):
         choices.choose(colour="red")

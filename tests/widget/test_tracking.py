@@ -499,9 +499,12 @@ def test_closing_and_opening_again_restores_everything(
     np.testing.assert_array_equal(planes(controller), before)
     assert len(controller.prompt_layers.points.data) == 2
     assert controller.rows()[1].name == "the dim one"
+    assert controller.in_use == {"model": "tiny"}
     controller.propagate()
     drive(controller)
     assert controller.progress == (6, 6)
+    controller.close()
+    assert controller.in_use == {}
 
 
 def test_removing_our_labels_closes_the_session(

@@ -16,7 +16,10 @@ __all__ = ["Choices", "OpenChoices", "WeightsFile", "weights_in"]
 
 @dataclass(frozen=True)
 class OpenChoices:
-    """With what a movie is opened; the fields are those of `TrackController.open`."""
+    """With what a movie is opened; the fields are those of `TrackController.open`.
+
+    `chosen` names the other fields that the menus chose: a kept session does not overrule them.
+    """
 
     model: str = "default"
     view: str = "auto"
@@ -24,6 +27,7 @@ class OpenChoices:
     precision: str = "auto"
     folder: Path | None = None
     sessions: Path | None = None
+    chosen: frozenset[str] = frozenset()
 
     def options(self) -> dict[str, Any]:
         """Return keyword arguments for `TrackController.open`."""
@@ -55,6 +59,7 @@ class Choices:
     ) -> None:
         self._warn, self._movie, self._read = warn, movie, read
         self._chosen: dict[Hashable, dict[str, Any]] = {}
+        self._used: dict[Hashable, dict[str, Any]] = {}
         self._told: set[str] = set()
 
     def settings(self) -> Settings:
@@ -70,14 +75,25 @@ class Choices:
         """With what a movie is opened if it is opened now."""
         at = self.settings()
         usual = OpenChoices(at.model, at.view, at.device, at.precision, sessions=at.session_folder)
-        for movie in (None, self._movie()):
-            usual = replace(usual, **self._chosen.get(movie, {}))
-        return usual
+        chosen = {**self._chosen.get(None, {}), **self._chosen.get(self._movie(), {})}
+        return replace(usual, **chosen, chosen=frozenset(chosen))
+
+    def shown(self) -> OpenChoices:
+        """As `now`, with what a kept session of the movie was last seen to go on with."""
+        now = self.now()
+        used = self._used.get(self._movie(), {})
+        return replace(now, **{key: value for key, value in used.items() if key not in now.chosen})
+
+    def note_used(self, **used: Any) -> None:
+        """Note with what the movie at hand was opened."""
+        self._used.setdefault(self._movie(), {}).update(used)
 
     def choose(self, **changes: Any) -> None:
         """Choose fields of `OpenChoices` for the movie at hand."""
         replace(OpenChoices(), **changes)  # an unknown field is an error here and now
         self._chosen.setdefault(self._movie(), {}).update(changes)
+        if "folder" in changes:  # another session
+            self._used.pop(self._movie(), None)
 
 
 @dataclass(frozen=True)

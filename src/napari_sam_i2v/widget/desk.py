@@ -189,7 +189,7 @@ class Desk:
             if self.bench is None:
                 yield Said("Loading the model…")
                 self.bench = self._open()
-                yield Said("")
+                yield Said(" ".join(self.bench.notes))
                 yield self._stand(show=True)
             while True:
                 if (job := self._next()) is not None:

@@ -362,6 +362,7 @@ class TrackWidget(QWidget):
     def _show_objects(self) -> None:
         control = self.controller
         rows = control.rows() if control.opened else []
+        self.choices.note_used(**control.in_use)
         self.table.set_rows(rows, control.current_object if rows else 0)
         self.curves.draw_soon()
         self._show_state()

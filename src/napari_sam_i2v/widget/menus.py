@@ -17,13 +17,13 @@ from napari_sam_i2v.network.installed import find_installed
 from napari_sam_i2v.network.registry import ModelInfo
 from napari_sam_i2v.widget.choices import Choices, weights_in
 from napari_sam_i2v.widget.download_dialog import DownloadDialog, ask_for_weights
+from napari_sam_i2v.widget.wording import VIEWS
 
 if TYPE_CHECKING:
     from napari_sam_i2v.widget.tracking import TrackController
 
 __all__ = ["MoreMenu", "ObjectMenu"]
 
-VIEWS = (("Automatic", "auto"), ("Whole frame", "frame"), ("Follow each object", "follow"))
 LABELS = "TIFF (*.tif *.tiff);;OME-Zarr (*.zarr)"
 PROMPTS = "JSON (*.json);;CSV, points only (*.csv)"
 TABLE = "CSV (*.csv)"
@@ -195,7 +195,7 @@ class MoreMenu(_Menu):
     def _model_menu(self) -> QMenu:
         menu = self.addMenu("Model")
         menu.setToolTipsVisible(True)
-        chosen = self._host.choices.now().model
+        chosen = self._host.choices.shown().model
         self._add_model(menu, "Built-in", "default", chosen, "Comes with napari-sam-i2v")
         folder = self._host.choices.settings().checkpoint_folder
         there = {info.name: find_installed(info.name, folder) for info in published()}
@@ -264,8 +264,8 @@ class MoreMenu(_Menu):
 
     def _view_menu(self) -> QMenu:
         menu = self.addMenu("View")
-        chosen = self._host.choices.now().view
-        for text, value in VIEWS:
+        chosen = self._host.choices.shown().view
+        for value, text in VIEWS.items():
             action = _add_to(menu, text, partial(self._choose, view=value))
             _tick(action, value == chosen)
         return menu

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam_i2v.errors import InputError
+from napari_sam_i2v.errors import InputError, SamI2VError
 from napari_sam_i2v.session_folder import (
     SessionFolder,
     fingerprint,
@@ -23,6 +24,7 @@ from napari_sam_i2v.widget.layers import (
     layer_data,
     movie_array,
 )
+from napari_sam_i2v.widget.resuming import Present, plan_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -48,11 +50,13 @@ class Opening:
     view: str
     device: str
     precision: str = "auto"
+    chosen: frozenset[str] = frozenset()
 
     @classmethod
     def of(
-        cls, image: Image, axes: Axes, *, model: str, view: str, device: str, precision: str
-    ) -> Opening:
+        cls, image: Image, axes: Axes, *, model: str, view: str, device: str, precision: str,
+        chosen: frozenset[str] = frozenset(),
+    ) -> Opening:  # fmt: skip
         """Read what there is to know from a layer."""
         use = (axes.time, image.ndim - 2, image.ndim - 1)
         t, y, x = (float(image.scale[axis]) for axis in use)
@@ -62,8 +66,13 @@ class Opening:
             name=image.name, source=None if path is None else str(path),
             movie=movie_array(image, axes), axes=axes, scale=(t, y, x),
             units=(units[0], units[1], units[2]), contrast=contrast_limits(image),
-            model=model, view=view, device=device, precision=precision,
+            model=model, view=view, device=device, precision=precision, chosen=chosen,
         )  # fmt: skip
+
+    @property
+    def present(self) -> Present:
+        """What would count if the movie had no session yet."""
+        return Present(self.model, self.view, self.contrast, self.chosen)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -170,36 +179,52 @@ def _usual_folder(opening: Opening, sessions: Path | None) -> Path:
 
 
 def open_bench(opening: Opening, kept: Kept) -> Workbench:
-    """Make the workbench: imports torch, loads the model, looks at the movie's contrast."""
+    """Make the workbench: imports torch, loads the model, looks at the movie's contrast.
+
+    A session that was kept goes on with what it was made with; see `resuming`.
+    """
     import torch
 
     import napari_sam_i2v
-    from napari_sam_i2v.network.checkpoints import weights_sha256
     from napari_sam_i2v.propagation.frames import estimate_contrast
     from napari_sam_i2v.propagation.history import RecordedLabels
     from napari_sam_i2v.propagation.session import Session
     from napari_sam_i2v.workbench import Workbench
 
-    contrast = estimate_contrast(opening.movie, limits=opening.contrast)
+    sha256_of = cache(_sha256)
+    begun = kept.reopened and bool(kept.folder.prompts())
+    plan = plan_of(opening.present, kept.settings, begun=begun, sha256_of=sha256_of)
+    contrast = plan.contrast
+    if contrast is None:
+        found = estimate_contrast(opening.movie, limits=opening.contrast)
+        contrast = None if found is None else found.values
     session = Session(
-        opening.movie, model=opening.model, device=opening.device,
-        precision=opening.precision,
-        view=opening.view,  # type: ignore[arg-type]  # checked by the session
-        contrast=None if contrast is None else contrast.values,
-        labels=RecordedLabels(kept.labels),
+        opening.movie, model=plan.model, device=opening.device, precision=opening.precision,
+        view=plan.view,  # type: ignore[arg-type]  # checked by the session
+        contrast=contrast, labels=RecordedLabels(kept.labels),
     )  # fmt: skip
     settings: Mapping[str, Any] = {
         **kept.settings,
-        "model": opening.model,
-        "model_sha256": weights_sha256(opening.model),
-        "view": opening.view,
+        "model": plan.model,
+        "model_sha256": sha256_of(plan.model),
+        "view": plan.view,
         "device": session.model.device.type,
         "precision": session.engine.precision,
-        "contrast": None if contrast is None else list(contrast.values),
+        "contrast": None if contrast is None else list(contrast),
         "versions": {
             "napari-sam-i2v": str(napari_sam_i2v.__version__),
             "torch": str(torch.__version__),
             "numpy": np.__version__,
         },
     }
-    return Workbench(session, kept.folder, settings)
+    return Workbench(session, kept.folder, settings, notes=plan.notes)
+
+
+def _sha256(model: str) -> str | None:
+    """SHA-256 of a model's weights, None where they cannot be read."""
+    from napari_sam_i2v.network.checkpoints import weights_sha256
+
+    try:
+        return weights_sha256(model)
+    except (SamI2VError, OSError):
+        return None

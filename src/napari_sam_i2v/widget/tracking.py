@@ -133,6 +133,14 @@ class TrackController:
         """Where the session is kept."""
         return None if self._kept is None else self._kept.folder.path
 
+    @property
+    def in_use(self) -> dict[str, str]:
+        """Model and view of the open session; empty before they are known."""
+        if self._desk is None or self._desk.bench is None:
+            return {}
+        settings = self._desk.bench.settings
+        return {key: settings[key] for key in ("model", "view") if key in settings}
+
     def open(
         self,
         image: Image,
@@ -143,6 +151,7 @@ class TrackController:
         precision: str = "auto",
         folder: Path | None = None,
         sessions: Path | None = None,
+        chosen: frozenset[str] = frozenset(),
     ) -> None:
         """Open a movie's session, the one it had if there is one; adds our layers.
 
@@ -156,6 +165,8 @@ class TrackController:
             The session's own folder; found by the movie's name by default.
         sessions : Path, optional
             In which folder that is looked for or made; beside the movie by default.
+        chosen : frozenset of str
+            "model", "view": what counts even if the session was made with another.
 
         Raises
         ------
@@ -165,7 +176,7 @@ class TrackController:
         self.close()
         axes = resolve_axes(image, self.viewer.dims.point)
         opening = Opening.of(
-            image, axes, model=model, view=view, device=device, precision=precision
+            image, axes, model=model, view=view, device=device, precision=precision, chosen=chosen
         )
         kept = open_folder(opening, folder, sessions=sessions)
         self._kept = kept

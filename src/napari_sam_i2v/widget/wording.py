@@ -1,8 +1,8 @@
-"""What the dock's status line says by itself; everything else is the controller's to say."""
+"""What the dock's status line says by itself, and what views are called."""
 
 from __future__ import annotations
 
-__all__ = ["CANCELLING", "NOT_OPENED", "NO_MOVIE", "TOOL_HINTS"]
+__all__ = ["CANCELLING", "NOT_OPENED", "NO_MOVIE", "TOOL_HINTS", "VIEWS"]
 
 NO_MOVIE = "Open a movie: an image with time as one of its axes."
 NOT_OPENED = "Press Point, then click on an object."
@@ -12,3 +12,4 @@ TOOL_HINTS = {
     "box": "Drag a rectangle around the object.",
     "paint": "Paint the object’s mask.",
 }
+VIEWS = {"auto": "Automatic", "frame": "Whole frame", "follow": "Follow each object"}
