@@ -278,8 +278,8 @@ class Desk:
 
     def _end(self, outcome: str) -> Iterator[Event]:
         self._pause()
+        yield self._stand(show=False)  # first: the list must not show what was before the pass
         yield Said(f"{outcome} {self._done} frames tracked.")
-        yield self._stand(show=False)
 
     def _pause(self) -> None:
         """Close the pass; what it did is kept, and it can be gone on with."""
