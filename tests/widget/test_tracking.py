@@ -171,6 +171,45 @@ def test_tracking_reports_progress_and_finishes(controller: TrackController) -> 
     assert told.notes[-1] == "Everything is tracked already."
 
 
+def test_the_list_says_what_is_being_tracked(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    controller.current_object = 2
+    click(controller, 5, 48, 40)
+    assert [row.state for row in controller.rows()] == ["tracked", "changed"]
+    states: list[list[str]] = []
+    controller.objects_changed.connect(
+        lambda: states.append([row.state for row in controller.rows()])
+    )
+    controller.propagate()
+    drive(controller)
+    assert states[0] == ["tracked", "tracking"]
+    assert states[-1] == ["tracked", "tracked"]
+    assert ["tracked", "changed"] not in states
+
+
+def test_a_pass_that_failed_tracks_nothing_any_more(
+    controller: TrackController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two(controller)
+
+    def track(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(BrightEngine, "track", track)
+    controller.propagate()
+    listed: list[list[str]] = []
+    controller.objects_changed.connect(
+        lambda: listed.append([row.state for row in controller.rows()])
+    )
+    with pytest.raises(TrackingError) as caught:
+        drive(controller)
+    controller.failed(caught.value)
+    assert ["tracking", "tracking"] in listed
+    assert "tracking" not in listed[-1]
+
+
 def test_cancel_keeps_what_is_done_and_track_goes_on(controller: TrackController) -> None:
     two(controller)
     told = Told(controller)
@@ -473,6 +512,22 @@ def test_removing_our_labels_closes_the_session(
     drive(controller)
     assert not controller.opened
     assert told.notes == [f"The session was closed; it is kept in {folder}."]
+
+
+def test_a_closed_controller_listens_no_more(
+    controller: TrackController, viewer: ViewerModel, tmp_path: Path
+) -> None:
+    removed, image = viewer.layers.events.removed, viewer.layers["cells"]
+    listening = len(removed.callbacks)
+    controller.close()
+    assert len(removed.callbacks) == listening - 1
+    controller.close()
+    controller.open(image, folder=tmp_path / "s.sam-i2v")
+    assert len(removed.callbacks) == listening
+    drive(controller)
+    viewer.layers.remove(controller.labels)
+    drive(controller)
+    assert len(removed.callbacks) == listening - 1
 
 
 def test_saving_gives_the_files_of_the_command_line(

@@ -49,7 +49,8 @@ class Passed:
 class Stood:
     """Where the session stands now.
 
-    `show` asks to show these prompts in place of what the layers hold.
+    `show` asks to show these prompts in place of what the layers hold; `passing` are the objects
+    of the pass that is under way.
     """
 
     objects: tuple[ObjectStatus, ...]
@@ -58,6 +59,7 @@ class Stood:
     redo: str | None
     locked_frames: frozenset[int]
     show: bool
+    passing: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class Desk:
         self._count = 0
         self._request: PassRequest | None = None
         self._pass: Iterator[Any] | None = None
+        self._passing: frozenset[int] = frozenset()
         self._done = 0
         self._total = 0
         self._outcome: Literal["", "Cancelled."] = ""
@@ -202,6 +205,7 @@ class Desk:
             if self.bench is None:
                 raise  # there is nothing to go on with: it would be tried again for ever
             yield Said(str(error), problem=True)
+            yield self._stand(show=False)
         except GeneratorExit:
             raise
         except Exception as error:
@@ -237,6 +241,7 @@ class Desk:
             return
         if not self._done:
             yield Passed(-1, 0, self._total)
+            yield self._stand(show=False)
         try:
             result = next(self._pass)
         except StopIteration:
@@ -265,6 +270,8 @@ class Desk:
         if not left:
             return False
         self._total = self._done + left
+        free = {*session.object_ids} - session.locks.objects
+        self._passing = frozenset(free if objects is None else objects)
         self._pass = self.bench.propagate(
             request.direction, objects=objects, frames=request.frames, until=request.until
         )
@@ -295,4 +302,5 @@ class Desk:
         return Stood(
             self.bench.status(), tuple(session.prompts), history.undo_name, history.redo_name,
             frozenset(session.locks.frames), show,
+            frozenset() if self._request is None else self._passing,
         )  # fmt: skip

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +18,9 @@ __all__ = ["ObjectRow", "default_name", "rows_of"]
 class ObjectRow:
     """A line of the object list.
 
-    `state` is "empty", "not tracked", "changed", "tracked" or "locked"; `confidence` the lowest
-    over the object's frames; `colour` RGBA, 0 to 1; `absent` the frames of which the user said
-    that the object is not there, and `not_here` whether the one on screen is among them.
+    `state` is "empty", "not tracked", "changed", "tracking", "tracked" or "locked"; `confidence`
+    the lowest over the object's frames; `colour` RGBA, 0 to 1; `absent` the frames of which the
+    user said that the object is not there, and `not_here` whether the one on screen is among them.
     """
 
     object_id: int
@@ -47,11 +47,16 @@ def rows_of(
     current: int | None,
     *,
     frame: int = 0,
+    passing: Collection[int] = (),
 ) -> list[ObjectRow]:
-    """Return the rows, by id; the current object has one before it has a prompt."""
+    """Return the rows, by id; the current object has one before it has a prompt.
+
+    `frame` is on screen; the objects of the pass under way are `passing`.
+    """
     states = {status.object_id: status for status in objects}
     ids = {*states, *(() if current is None else (current,))}
-    return [_row(i, states.get(i), names.get(i), colour_of(i), frame) for i in sorted(ids)]
+    rows = (_row(i, states.get(i), names.get(i), colour_of(i), frame) for i in sorted(ids))
+    return [replace(row, state="tracking") if row.object_id in passing else row for row in rows]
 
 
 def _row(

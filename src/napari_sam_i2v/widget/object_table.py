@@ -42,6 +42,7 @@ NOT_HERE = "not here"
 STATE_TIPS = {
     "not tracked": "Only the frames with prompts have a mask: press Track",
     "changed": "Its prompts changed after it was tracked: press Track again",
+    "tracking": "The pass under way is about it",
     "tracked": "Every frame asked for has an answer",
     "locked": "Kept as it is by every pass",
     "empty": "No prompt yet: click on it in the movie",

@@ -75,7 +75,6 @@ class TrackController:
         self._bench_of = bench
         self._closing = False  # once the worker has stopped
         self._clear()
-        viewer.layers.events.removed.connect(self._on_removed)
 
     def _clear(self) -> None:
         self.tool: Tool | None = None
@@ -170,6 +169,7 @@ class TrackController:
         )
         kept = open_folder(opening, folder, sessions=sessions)
         self._kept = kept
+        self.viewer.layers.events.removed.connect(self._on_removed)
         self._desk = Desk(lambda: self._bench_of(opening, kept))
         self._stage = Stage(
             self.viewer, image, axes, kept, on_prompts=self._on_prompts,
@@ -189,6 +189,7 @@ class TrackController:
         """
         if self._kept is None:
             return
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
         if self._stage is not None:
             self._stage.close()
         self._kept.folder.close()
@@ -213,7 +214,10 @@ class TrackController:
     def rows(self) -> list[ObjectRow]:
         """Return the object list; the current object is in it before it has a prompt."""
         current = self._current if self.opened else None
-        return rows_of(self._stood.objects, self._names, self._colour, current, frame=self.frame)
+        return rows_of(
+            self._stood.objects, self._names, self._colour, current, frame=self.frame,
+            passing=self._stood.passing if self.tracking else (),
+        )  # fmt: skip
 
     def _colour(self, object_id: int) -> np.ndarray:
         return np.ones(4) if self._stage is None else self._stage.colour_of(object_id)
@@ -610,6 +614,7 @@ class TrackController:
         if self._desk is not None and self._desk.bench is None:
             self.close()  # the model could not be loaded
         self._tell_busy()
+        self.objects_changed.emit()  # nothing is being tracked any more
 
     def finished(self) -> None:
         """Note that the worker has ended."""
