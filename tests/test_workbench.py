@@ -212,6 +212,34 @@ def test_not_here_is_undone_kept_and_taken_back(bench: Workbench, bench_at: Open
     assert not only(planes(bench)[5], 2).any()
 
 
+def test_areas_are_those_of_the_labels(bench: Workbench, bench_at: Open) -> None:
+    """Objects 2 and 3 claim the same disc; 1 is painted over, then merged."""
+    bench.set_prompts(3, 0, click(3, 0, 48, 50))
+    list(bench.propagate("forward"))
+    before = planes(bench)[5]
+    painted = before.copy()
+    painted[14:24, 14:18] = 2
+    bench.folder.labels[5] = painted
+    bench.paint(2, 5, before=before)
+
+    def check(known: Workbench) -> None:
+        for object_id in known.session.object_ids:
+            found = only(planes(known), object_id).sum(axis=(1, 2))
+            np.testing.assert_array_equal(known.session.confidence.area(object_id), found)
+
+    check(bench)
+    list(bench.merge([1], into=2))
+    check(bench)
+    check(again(bench, bench_at))
+
+
+def test_an_absence_does_not_spoil_the_least_confidence(bench: Workbench) -> None:
+    list(bench.propagate("forward"))
+    before = [s.confidence for s in bench.status()]
+    bench.mark_absent([1], 5)
+    assert [s.confidence for s in bench.status()] == before
+
+
 def test_not_here_needs_a_frame_where_the_object_is(bench: Workbench) -> None:
     with pytest.raises(PromptError, match="Object 1 is pointed at on no frame but 0"):
         bench.mark_absent([1], 0)

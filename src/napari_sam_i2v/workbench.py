@@ -42,7 +42,7 @@ class ObjectStatus:
     tracked
         Whether a pass has been over it.
     confidence
-        The lowest over its frames; None before it has any.
+        How sure its least sure answer is, see `ConfidenceTable.sureness`; None without any.
     locked
         Whether it must not change.
     mother
@@ -174,6 +174,7 @@ class Workbench:
             if before is not None:
                 step.note(frame, before, self._labels[frame])
             self._replace(object_id, frame, [Prompt(object_id, frame, mask=mask)])
+            self.session.confidence.recount(frame, self._labels[frame])
         self.save()
 
     def add(self, prompts: Iterable[Prompt], name: str) -> Iterator[int]:
@@ -306,7 +307,7 @@ class Workbench:
 
     def _status(self, object_id: int, pending: bool) -> ObjectStatus:
         session = self.session
-        sure = session.confidence.of(object_id)
+        sure = session.confidence.sureness(object_id)
         known = np.isfinite(sure).any()
         frames = session.prompts.frames(object_id)
         return ObjectStatus(
@@ -344,7 +345,7 @@ class Workbench:
         self.folder.note(
             AnswerRecord(
                 frame=result.frame, object_id=object_id, reverse=reverse, score=mask.score,
-                iou=mask.iou, area=mask.area,
+                iou=mask.iou, area=int(self.session.confidence.area(object_id)[result.frame]),
                 prompted=result.frame in self.session.prompts.frames(object_id),
             )
             for object_id, mask in result.masks.items()

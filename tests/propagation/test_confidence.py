@@ -29,6 +29,21 @@ def test_confidence_is_score_times_predicted_iou(table: ConfidenceTable) -> None
     assert mask(0.8, 0.5).confidence == pytest.approx(0.4)
 
 
+def test_an_absence_is_as_sure_as_the_object_is_unlikely(table: ConfidenceTable) -> None:
+    np.testing.assert_allclose(table.sureness(2), [0.9, 0.45, np.nan, 0.8], rtol=1e-6)
+    assert np.isnan(table.sureness(5)).all()
+
+
+def test_areas_are_those_in_the_labels() -> None:
+    table, labels = ConfidenceTable(2), np.array([[1, 1, 2, 2], [9, 9, 9, 9]])
+    table.note(0, {1: mask(1.0, 0.9), 2: mask(1.0, 0.9)}, labels)
+    assert (table.area(1)[0], table.area(2)[0]) == (2, 2)
+    labels[0] = 2
+    table.recount(0, labels)
+    assert (table.area(1)[0], table.area(2)[0]) == (0, 4)
+    assert np.isnan(table.area(1)[1])
+
+
 def test_doubtful_answers_come_in_the_order_of_frames(table: ConfidenceTable) -> None:
     assert [(o.frame, o.object_id) for o in table.doubtful()] == [(0, 7), (1, 2), (3, 2)]
     assert [(o.frame, o.object_id) for o in table.doubtful(below=0.2)] == [(3, 2)]

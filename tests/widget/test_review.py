@@ -53,6 +53,34 @@ def test_slow_growth_to_three_times_is_none():
     assert by_area(*np.linspace(100, 300, 30)) == ()
 
 
+CHAMBER = (
+    672, 693, 751, 822, 939, 1056, 1193, 1351, 1517, 1645, 1791, 1862, 1897, 1883, 1708, 1440,
+    1194, 996, 819, 736,
+)  # fmt: skip
+"""Areas of a beating heart's chamber, the sample movie's, as they were tracked."""
+
+
+def test_a_heart_that_contracts_steadily_is_left_alone():
+    assert by_area(*CHAMBER) == ()
+    assert by_area(*CHAMBER[::-1]) == ()
+
+
+@pytest.mark.parametrize("frame", [4, 10, 14, 17])
+@pytest.mark.parametrize("factor", [2.0, 0.4])
+def test_a_jump_of_a_beating_heart_is_marked(frame, factor):
+    area = np.array(CHAMBER, float)
+    area[frame] *= factor
+    assert frame in by_area(*area)
+
+
+def test_a_jump_over_two_frames_is_marked():
+    assert by_area(100, 100, 100, 100, 150, 225, 225) == (5,)
+
+
+def test_one_step_is_no_pace():
+    assert by_area(1000, 1300, 2100) == (2,)
+
+
 def test_single_bad_mask_does_not_make_the_next_good_one_suspicious():
     assert by_area(100, 100, 100, 300, 100, 100) == (3,)
 

@@ -82,7 +82,7 @@ def track_to_file(
         with stop_on_ctrl_c() as wished, closing(job.run(store)) as results:
             for result in with_progress(results, job.steps, show=False if quiet else None):
                 if confidence is not None:
-                    confidence.note(result.frame, result.masks)
+                    confidence.note(result.frame, result.masks, result.labels)
                 if wished():
                     raise KeyboardInterrupt
         frames = len(output.frames_done)

@@ -1,7 +1,9 @@
 """How sure each answer is: what sends a user to the first doubtful frame.
 
 The confidence of an object on a frame is the network's object score times its predicted IoU: the
-overlap with the truth that it expects of its own mask, 0 .. 1.
+overlap with the truth that it expects of its own mask, 0 .. 1. That of an object that is answered
+to be absent is therefore about 0, and so it is in files, in calibration and where objects compete.
+How sure the *answer* is, also of an absence, is in `ConfidenceTable.sureness`: what users see.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,8 @@ __all__ = ["DOUBTFUL_BELOW", "ConfidenceTable", "FrameConfidence"]
 
 DOUBTFUL_BELOW = 0.5
 """Answers of less confidence are worth a look."""
+PRESENT_ABOVE = 0.5
+"""Answers of a lower score say that the object is absent."""
 COLUMNS = ("object_id", "frame", "confidence", "score", "iou", "area")
 
 
@@ -38,7 +42,7 @@ class FrameConfidence:
     iou
         Predicted overlap of its mask with the truth.
     area
-        Of the mask, in pixels, before overlaps with other objects are settled; 0 where absent.
+        In the labels, in pixels; 0 where absent.
     """
 
     object_id: int
@@ -71,12 +75,28 @@ class ConfidenceTable:
         """Objects that have answers, ascending."""
         return tuple(sorted(self._tables))
 
-    def note(self, frame: int, masks: Mapping[int, ObjectMask]) -> None:
-        """Take down the answers of a frame; earlier ones of the same objects are replaced."""
+    def note(
+        self,
+        frame: int,
+        masks: Mapping[int, ObjectMask],
+        labels: NDArray[np.integer[Any]] | None = None,
+    ) -> None:
+        """Take down the answers of a frame; earlier ones of the same objects are replaced.
+
+        Areas are those in `labels` (Y, X), as they were written; without, those of the masks.
+        """
         for object_id, mask in masks.items():
             if object_id not in self._tables:
                 self._tables[object_id] = np.full((self.n_frames, 3), np.nan, np.float32)
-            self._tables[object_id][frame] = mask.score, mask.iou, mask.area
+            area = mask.area if labels is None else _area_in(labels, object_id, mask)
+            self._tables[object_id][frame] = mask.score, mask.iou, area
+
+    def recount(self, frame: int, labels: NDArray[np.integer[Any]]) -> None:
+        """Take areas from the labels (Y, X) of a frame that were changed by hand."""
+        areas = np.bincount(labels.ravel(), minlength=max(self._tables, default=0) + 1)
+        for object_id, table in self._tables.items():
+            if np.isfinite(table[frame, 0]):
+                table[frame, 2] = areas[object_id]
 
     def forget(self, object_id: int) -> None:
         """Drop an object."""
@@ -94,7 +114,7 @@ class ConfidenceTable:
             self._tables[object_id] = table.copy()
 
     def area(self, object_id: int) -> NDArray[np.float32]:
-        """Area (T,) of an object in pixels, before overlaps are settled; NaN without an answer."""
+        """Area (T,) of an object in the labels, in pixels; NaN without an answer."""
         table = self._tables.get(object_id)
         return np.full(self.n_frames, np.nan, np.float32) if table is None else table[:, 2].copy()
 
@@ -104,6 +124,17 @@ class ConfidenceTable:
         if table is None:
             return np.full(self.n_frames, np.nan, np.float32)
         return table[:, 0] * table[:, 1]
+
+    def sureness(self, object_id: int) -> NDArray[np.float32]:
+        """How sure the answers (T,) for an object are; NaN on frames without one.
+
+        Of a mask it is the confidence; of an absence the probability that the object is not
+        there, 1 - score.
+        """
+        sure, table = self.of(object_id), self._tables.get(object_id)
+        if table is None:
+            return sure
+        return np.where(table[:, 0] <= PRESENT_ABOVE, 1 - table[:, 0], sure)
 
     def __iter__(self) -> Iterator[FrameConfidence]:
         """All answers, by object and then by frame."""
@@ -128,3 +159,9 @@ class ConfidenceTable:
             numbers = (f"{v:.4f}" for v in (one.confidence, one.score, one.iou))
             writer.writerow((one.object_id, one.frame, *numbers, one.area))
         return text.getvalue()
+
+
+def _area_in(labels: NDArray[np.integer[Any]], object_id: int, mask: ObjectMask) -> int:
+    """Pixels that an object has in labels (Y, X): it has none outside its mask."""
+    y0, x0, y1, x1 = mask.box
+    return int((labels[y0:y1, x0:x1] == object_id).sum())

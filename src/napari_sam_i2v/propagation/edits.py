@@ -242,6 +242,9 @@ def _either(kept: Done, gone: Done) -> Done:
 def _filled(
     kept: NDArray[np.float32] | None, gone: NDArray[np.float32] | None
 ) -> NDArray[np.float32] | None:
+    """Answers of the one, else of the other; their areas are one now."""
     if kept is None or gone is None:
         return gone if kept is None else kept
-    return np.where(np.isnan(kept), gone, kept)
+    both = np.where(np.isnan(kept), gone, kept)
+    both[:, 2] = np.where(np.isnan(both[:, 2]), np.nan, np.nansum([kept[:, 2], gone[:, 2]], axis=0))
+    return both

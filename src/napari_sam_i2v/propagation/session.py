@@ -643,5 +643,5 @@ class Session:
         }
         plane = compose_labels(np.asarray(self.labels[frame]), masks, distances)
         self.labels[frame] = plane
-        self.confidence.note(frame, masks)
+        self.confidence.note(frame, masks, plane)
         return FrameResult(frame, masks, plane)

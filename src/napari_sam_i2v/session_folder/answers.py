@@ -36,7 +36,7 @@ class AnswerRecord:
     score, iou
         Probability that the object is there; predicted overlap of its mask with the truth.
     area
-        Of its mask, in pixels, before overlaps with other objects are settled.
+        In the labels as they were written, in pixels.
     prompted
         Whether the object has prompts on the frame.
     """

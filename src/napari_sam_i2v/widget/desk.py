@@ -205,6 +205,7 @@ class Desk:
             if self.bench is None:
                 raise  # there is nothing to go on with: it would be tried again for ever
             yield Said(str(error), problem=True)
+            yield self._stand(show=False)
         except GeneratorExit:
             raise
         except Exception as error:

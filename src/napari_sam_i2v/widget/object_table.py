@@ -36,7 +36,7 @@ HEADER_TIPS = (
     "Double-click to rename",
     "Points, boxes and painted masks given",
     "Whether the masks belong to the present prompts",
-    "The lowest confidence over the object’s frames",
+    "How sure the least sure answer is, of all frames: that of its mask, or that it is not there",
 )
 NOT_HERE = "not here"
 STATE_TIPS = {

@@ -30,6 +30,8 @@ mask whose outline wavers, less than one that spills over its neighbour or loses
 HISTORY = 5
 """Frames whose median area the next one is compared with: long enough to outvote one bad mask,
 short enough to follow growth."""
+LEAST_STEPS = 2
+"""Changes from frame to frame of which at least a pace is made: one alone may be the mistake."""
 SMALLEST_CHANGE = 16
 """Pixels; changes of less are the outline's own noise in objects of a few pixels."""
 
@@ -74,9 +76,10 @@ def suspicious_frames(
 ) -> tuple[int, ...]:
     """Find the frames of one object that are worth a look.
 
-    These have little confidence, an area far from that of the frames before, or are where the
-    object vanishes or comes back. Of consecutive ones the first is given. A prompted frame is
-    never suspicious, and what follows is compared with it, not with what it corrected.
+    These have little confidence, an area far from that of the frames before and from where their
+    steady change would have led, or are where the object vanishes or comes back. Of consecutive
+    ones the first is given. A prompted frame is never suspicious, and what follows is compared
+    with it, not with what it corrected.
 
     Parameters
     ----------
@@ -130,14 +133,34 @@ def _beyond(frames: tuple[int, ...], frame: int, step: int) -> int | None:
 
 
 def _sudden(area: NDArray[np.float64], told: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Frames (T,) whose area is far from the median of those before."""
-    usual = _usual(area, told)
-    far = (area > AREA_FACTOR * usual) | (area * AREA_FACTOR < usual)
+    """Frames (T,) whose area is far from the median of those before or the last, and their course.
+
+    A heart that contracts, or a cell that rounds up, changes steadily: what the pace of the last
+    frames leads to is not sudden. A jump has no pace before it.
+    """
+    past = _past(area, told)
+    usual = _lower_and_upper(past).mean(axis=1)
+    due = usual * np.exp(_pace(past) * (np.isfinite(past).sum(axis=1) + 1) / 2)
+    far = _far(area, due) & (_far(area, usual) | _far(area, past[:, -1]))
     return far & (area > 0) & (np.abs(area - usual) >= SMALLEST_CHANGE)
 
 
-def _usual(area: NDArray[np.float64], told: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Give the median area (T,) of the last frames with the object; NaN where there are none.
+def _far(area: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray((area > AREA_FACTOR * other) | (area * AREA_FACTOR < other))
+
+
+def _pace(past: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median change of log area from frame to frame (T,); 0 where they disagree on its sign."""
+    steps = np.diff(np.log(past), axis=1)
+    middle = _lower_and_upper(steps)
+    agreed = (np.sign(middle[:, 0]) == np.sign(middle[:, 1])) & (
+        np.isfinite(steps).sum(axis=1) >= LEAST_STEPS
+    )
+    return np.where(agreed, middle.mean(axis=1), 0.0)
+
+
+def _past(area: NDArray[np.float64], told: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Give the areas (T, HISTORY) of the last frames with the object; NaN for others.
 
     Nothing is looked at that lies before a prompt or a frame without an answer.
     """
@@ -146,10 +169,15 @@ def _usual(area: NDArray[np.float64], told: NDArray[np.bool_]) -> NDArray[np.flo
     at = rows.clip(min=0)
     past = np.where(rows >= 0, area[at], np.nan)
     past[(begun[at] != begun[:, None]) | ~(past > 0)] = np.nan
-    past.sort(axis=1)  # NaN comes last
-    known = np.isfinite(past).sum(axis=1)
-    middle = np.stack([np.maximum(known - 1, 0) // 2, known // 2], axis=1).clip(max=HISTORY - 1)
-    return np.asarray(np.take_along_axis(past, middle, axis=1).mean(axis=1))
+    return past
+
+
+def _lower_and_upper(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the two middle values (T, 2) of each row, of which the mean is the median; or NaN."""
+    ordered = np.sort(rows, axis=1)  # NaN comes last
+    known = np.isfinite(ordered).sum(axis=1)
+    middle = np.stack([np.maximum(known - 1, 0) // 2, known // 2], axis=1)
+    return np.take_along_axis(ordered, middle.clip(max=rows.shape[1] - 1), axis=1)
 
 
 def _comes_or_goes(area: NDArray[np.float64]) -> NDArray[np.bool_]:

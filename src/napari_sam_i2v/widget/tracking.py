@@ -533,7 +533,7 @@ class TrackController:
         table = self._desk.bench.session.confidence
         prompted = {status.object_id: status.prompted for status in self._stood.objects}
         return [
-            curves_of(i, table.of(i), area=table.area(i), prompted=prompted[i])
+            curves_of(i, table.sureness(i), area=table.area(i), prompted=prompted[i])
             for i in objects
             if i in prompted
         ]
@@ -625,6 +625,7 @@ class TrackController:
         if self._desk is not None and self._desk.bench is None:
             self.close()  # the model could not be loaded
         self._tell_busy()
+        self.objects_changed.emit()  # nothing is being tracked any more
 
     def finished(self) -> None:
         """Note that the worker has ended."""
