@@ -53,5 +53,6 @@ def release(state: dict[str, Any]) -> None:
     state["subscriptions"].end()
     state["keys"].unbind()
     state["work"].close()
+    state["more_menu"].stop_downloads()
     # Perhaps the whole window is being destroyed: look again when that is over.
     QTimer.singleShot(0, partial(remove_curves, state["viewer"], state["curves"].view))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 from html import escape
 from pathlib import Path
 from threading import Event
@@ -77,6 +76,9 @@ class DownloadDialog(QDialog):
     ----------
     model_chosen
         Signal(str): the file to be used from now on, downloaded or local.
+    stops
+        The event that stops the download. The list outlives the Qt object: whoever deletes the
+        dialog with its parent sets it, since a dialog is not told of that.
     """
 
     model_chosen = Signal(str)
@@ -86,7 +88,7 @@ class DownloadDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self._info, self._folder = info, folder
-        self._stop = Event()
+        self.stops = [Event()]
         self._worker: Any = None
         self._began = 0.0
         self._progress: Progress | None = None
@@ -153,8 +155,6 @@ class DownloadDialog(QDialog):
         self.cancel.clicked.connect(self._on_cancel)
         self.local.clicked.connect(self._on_local)
         self._showing.timeout.connect(self._show_progress)
-        # Closed with the dock or the window, no other event comes.
-        self.destroyed.connect(partial(_stop, self.__dict__))
 
     # -- what the user asks for ------------------------------------------------------------------
     def _on_start(self) -> None:
@@ -168,8 +168,9 @@ class DownloadDialog(QDialog):
         except SamI2VError as error:
             self._show_state(str(error))
             return
-        self._stop, self._began, self._progress = Event(), time.monotonic(), None
-        worker = create_worker(_work, order, self._stop, _ignore_errors=True)
+        self.stops[:] = [Event()]
+        self._began, self._progress = time.monotonic(), None
+        worker = create_worker(_work, order, self.stops[0], _ignore_errors=True)
         worker.yielded.connect(self._on_event)
         worker.errored.connect(self._on_error)
         worker.finished.connect(self._on_end)
@@ -181,7 +182,7 @@ class DownloadDialog(QDialog):
         if self._worker is None:
             self.close()
             return
-        self._stop.set()
+        self.stops[0].set()
         self.cancel.setEnabled(False)
         self._tell("Cancelling…")
 
@@ -192,7 +193,7 @@ class DownloadDialog(QDialog):
 
     def done(self, result: int) -> None:
         """Close, and stop what goes on."""
-        self._stop.set()
+        self.stops[0].set()
         if self._worker is not None:
             self._worker.yielded.disconnect(self._on_event)  # nothing is chosen any more
         super().done(result)
@@ -218,7 +219,7 @@ class DownloadDialog(QDialog):
 
     def _on_error(self, error: Exception) -> None:
         self._worker = None
-        if self._stop.is_set():  # whatever came of it
+        if self.stops[0].is_set():  # whatever came of it
             self._show_state(CANCELLED)
         elif isinstance(error, SamI2VError):
             self._show_state(str(error))
@@ -245,7 +246,7 @@ class DownloadDialog(QDialog):
 
     def _show_progress(self) -> None:
         progress = self._progress
-        if progress is None or self._stop.is_set():
+        if progress is None or self.stops[0].is_set():
             return
         if progress.step == "checking":
             self._show_bar(None)
@@ -300,8 +301,3 @@ def _work(order: Order, stop: Event) -> Iterator[Progress | Finished]:
                 yield event
     except RuntimeError as error:
         raise _DownloadStopped(str(error)) from error
-
-
-def _stop(state: dict[str, Any]) -> None:
-    """Stop the download of a dialog that is gone; its attributes outlive the Qt object."""
-    state["_stop"].set()
