@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -533,9 +534,12 @@ def test_closing_the_dock_stops_the_worker_then_closes(three, control, window, q
     window.add_image(np.zeros((8, 16, 16)))
 
 
-def test_closing_an_idle_dock_closes_at_once(three, control, window, qtbot):
+def test_closing_an_idle_dock_closes_at_once_and_stops_downloads(three, control, window, qtbot):
+    download = Event()
+    three.more_menu._stops.append([download])
     window.window.remove_dock_widget(three)
     qtbot.waitUntil(control.closed.is_set)
+    assert download.is_set()
 
 
 def test_two_docks_do_not_disturb_each_other(three, control, make_napari_viewer_proxy, qtbot):
