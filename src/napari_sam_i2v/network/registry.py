@@ -62,7 +62,7 @@ MODELS: Mapping[str, ModelInfo] = MappingProxyType(
             licence="BSD-3-Clause",
             source="comes with napari-sam-i2v",
             file=f"{DEFAULT_VARIANT}.safetensors",
-            sha256="af74d6c396851d186f74dc055ee0caba6df8d81a3444f2f49969d2a1ea526277",
+            sha256="3134cae2ed75743dfba038d331f9a73ca6146921c18a241fe7393110c0528340",
         ),
         "sam-i2v": ModelInfo(
             name="sam-i2v",
