@@ -231,8 +231,8 @@ def nuclei(desk: Desk) -> Pictures:
 
 NUCLEUS, BOX = (163, 118), ((144, 89), (185, 158))  # of one cell, and around all of it
 CELLS = ((30, 128), (15, 240), (181, 24), (85, 205))
-SPILLED, AGAIN = 2, (37, 245)  # the mask of the second spills; a click where the cell is
-DOUBTFUL, LATER = 7, 9  # the first frame where that shows, and one that follows from it
+SPILLED, AGAIN = 2, (31, 250)  # the mask of the second spills; a click where the cell is
+DOUBTFUL, LATER = 8, 10  # the first frame where that shows, and one that follows from it
 
 
 def migration(desk: Desk) -> Pictures:
