@@ -142,6 +142,10 @@ def test_dense_prompts(variant: str) -> None:
     check(f"{variant}_unit", "prompt/mask_downsample", network.mask_downsample(binary))
 
 
+MOVED_PIXELS = 2
+"""Of some 20,000, where masks are counted."""
+
+
 @both
 def test_mask_decoder(variant: str) -> None:
     network, stem = golden.model(variant), f"{variant}_unit"
@@ -166,7 +170,10 @@ def test_mask_decoder(variant: str) -> None:
     check(stem, "dec/multimask0_masks", masks)
     check(stem, "dec/multimask0_iou", ious)
     check(stem, "dec/multimask0_tokens", raw.tokens[:, :1])
-    check(stem, "dec/stability_token0", stability(raw.masks[:, 0])[:, None])
+    # A ratio of pixel counts: rounding, which differs between processors, may move a logit across.
+    pixels = int((raw.masks[:, 0] > -0.05).flatten(1).sum(dim=1).min())
+    stable = stability(raw.masks[:, 0])[:, None]
+    check(stem, "dec/stability_token0", stable, tolerance=MOVED_PIXELS / pixels)
     check(stem, "dec/obj_ptr_proj", network.obj_ptr_proj(raw.tokens[:, 0]))
 
 
