@@ -178,10 +178,9 @@ def _already(order: Order) -> Finished | None:
     if path is None:
         return None
     try:
-        check_recorded(path)
+        sha256 = check_recorded(path) or file_sha256(path)
     except CheckpointError:
         return None
-    sha256 = file_sha256(path)
     if any(sha256 != wanted for wanted in _wanted(order)):
         return None
     return Finished(path, path.stat().st_size, sha256, fetched=False)

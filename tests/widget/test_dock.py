@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -536,7 +537,7 @@ def test_closing_the_dock_stops_the_worker_then_closes(three, control, window, q
 
 def test_closing_an_idle_dock_closes_at_once_and_stops_downloads(three, control, window, qtbot):
     download = Event()
-    three.more_menu._stops.append([download])
+    three.more_menu._dialogs["a model"] = SimpleNamespace(stop=download)
     window.window.remove_dock_widget(three)
     qtbot.waitUntil(control.closed.is_set)
     assert download.is_set()

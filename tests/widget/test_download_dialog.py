@@ -123,7 +123,7 @@ def test_cancel_keeps_nothing_and_it_can_begin_again(dialog, server, folder, qtb
 
 @pytest.mark.parametrize("how", ["escape", "close", "dock"])
 def test_closing_cancels(dialog, dock, server, folder, qtbot, how):
-    """A dialog is not told that it is deleted with the dock; the dock sets `stops`."""
+    """A dialog is not told that it is deleted with the dock; the dock sets `stop`."""
     chosen = dialog.chosen
     held(dialog, server, qtbot)
     if how == "escape":
@@ -131,7 +131,7 @@ def test_closing_cancels(dialog, dock, server, folder, qtbot, how):
     elif how == "close":
         dialog.close()
     else:
-        dialog.stops[0].set()
+        dialog.stop.set()
         dock.deleteLater()
     qtbot.waitUntil(lambda: not isalive(dialog))
     server.go.set()

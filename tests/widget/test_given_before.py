@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from tests.propagation.fakes import BrightEngine, discs
-from tests.widget.test_tracking import bench_of, drive, planes
+from tests.propagation.fakes import discs
+from tests.widget.test_tracking import drive, opened, planes
 
-from napari_sam_i2v.propagation import session as session_module
 from napari_sam_i2v.widget.tracking import TrackController
 
 PLACED: dict[str, Any] = {"scale": (2.0, 0.5, 0.5), "translate": (10.0, -3.0, 8.0)}
@@ -70,13 +69,9 @@ def viewer() -> ViewerModel:
 def controller(
     viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TrackController]:
-    monkeypatch.setattr(session_module, "Engine", BrightEngine)
-    controller = TrackController(viewer, bench=bench_of)
-    controller.open(viewer.layers["cells"], folder=tmp_path / "s.sam-i2v")
-    drive(controller)
-    controller.go_to(0)
-    yield controller
-    controller.close()
+    with opened(viewer, tmp_path / "s.sam-i2v", monkeypatch) as controller:
+        controller.go_to(0)
+        yield controller
 
 
 def test_all_of_them_are_offered_and_none_is_taken(controller: TrackController) -> None:

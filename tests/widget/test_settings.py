@@ -322,7 +322,7 @@ def test_model_menu_opens_one_dialog_per_model_and_takes_its_file(menu_of, tmp_p
     models(menu)["SAM-I2V: download…"].trigger()
     assert len(dialogs()) == 2
     menu.stop_downloads()
-    assert all(stop.is_set() for dialog in dialogs() for stop in dialog.stops)
+    assert all(dialog.stop.is_set() for dialog in dialogs())
 
 
 def test_model_menu_shows_the_model_of_the_settings_and_a_missing_folder(menu_of, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,19 @@ def drive(controller: TrackController, stop_after: int | None = None) -> None:
     controller.finished()
 
 
+@contextmanager
+def opened(
+    viewer: ViewerModel, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TrackController]:
+    """A controller that has opened the layer "cells", and tracks by brightness."""
+    monkeypatch.setattr(session_module, "Engine", BrightEngine)
+    controller = TrackController(viewer, bench=bench_of)
+    controller.open(viewer.layers["cells"], folder=folder)
+    drive(controller)
+    yield controller
+    controller.close()
+
+
 @pytest.fixture
 def viewer() -> ViewerModel:
     viewer = ViewerModel()
@@ -69,12 +83,8 @@ def viewer() -> ViewerModel:
 def controller(
     viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TrackController]:
-    monkeypatch.setattr(session_module, "Engine", BrightEngine)
-    controller = TrackController(viewer, bench=bench_of)
-    controller.open(viewer.layers["cells"], folder=tmp_path / "s.sam-i2v")
-    drive(controller)
-    yield controller
-    controller.close()
+    with opened(viewer, tmp_path / "s.sam-i2v", monkeypatch) as controller:
+        yield controller
 
 
 def click(controller: TrackController, frame: int, y: float, x: float) -> None:

@@ -64,8 +64,13 @@ def record(path: Path, sha256: str, name: str) -> None:
         pass  # found where its folder is named, then, and by its path
 
 
-def check_recorded(path: Path) -> None:
+def check_recorded(path: Path) -> str | None:
     """Refuse a downloaded file that is not what was downloaded; others have no record.
+
+    Returns
+    -------
+    str or None
+        The file's SHA-256, which is the recorded one; None where there is no record.
 
     Raises
     ------
@@ -75,13 +80,14 @@ def check_recorded(path: Path) -> None:
     note = path.with_suffix(RECORD)
     known = _read(note)
     if known is None or known[0].resolve() != path.resolve():
-        return
+        return None
     if (found := file_sha256(path)) != known[1]:
         raise CheckpointError(
             f"{path} is not what was downloaded: its SHA-256 must be {known[1]} and is {found}. "
             f"Download it again, use a local file, or delete {note.name} if you changed the "
             "weights yourself."
         )
+    return found
 
 
 def file_sha256(path: Path) -> str:

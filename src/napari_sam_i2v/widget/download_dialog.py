@@ -76,9 +76,9 @@ class DownloadDialog(QDialog):
     ----------
     model_chosen
         Signal(str): the file to be used from now on, downloaded or local.
-    stops
-        The event that stops the download. The list outlives the Qt object: whoever deletes the
-        dialog with its parent sets it, since a dialog is not told of that.
+    stop
+        Stops the download. It outlives the Qt object: whoever deletes the dialog with its parent
+        sets it, since a dialog is not told of that.
     """
 
     model_chosen = Signal(str)
@@ -88,7 +88,7 @@ class DownloadDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self._info, self._folder = info, folder
-        self.stops = [Event()]
+        self.stop = Event()
         self._worker: Any = None
         self._began = 0.0
         self._progress: Progress | None = None
@@ -168,9 +168,8 @@ class DownloadDialog(QDialog):
         except SamI2VError as error:
             self._show_state(str(error))
             return
-        self.stops[:] = [Event()]
-        self._began, self._progress = time.monotonic(), None
-        worker = create_worker(_work, order, self.stops[0], _ignore_errors=True)
+        self.stop, self._began, self._progress = Event(), time.monotonic(), None
+        worker = create_worker(_work, order, self.stop, _ignore_errors=True)
         worker.yielded.connect(self._on_event)
         worker.errored.connect(self._on_error)
         worker.finished.connect(self._on_end)
@@ -182,7 +181,7 @@ class DownloadDialog(QDialog):
         if self._worker is None:
             self.close()
             return
-        self.stops[0].set()
+        self.stop.set()
         self.cancel.setEnabled(False)
         self._tell("Cancelling…")
 
@@ -193,7 +192,7 @@ class DownloadDialog(QDialog):
 
     def done(self, result: int) -> None:
         """Close, and stop what goes on."""
-        self.stops[0].set()
+        self.stop.set()
         if self._worker is not None:
             self._worker.yielded.disconnect(self._on_event)  # nothing is chosen any more
         super().done(result)
@@ -219,7 +218,7 @@ class DownloadDialog(QDialog):
 
     def _on_error(self, error: Exception) -> None:
         self._worker = None
-        if self.stops[0].is_set():  # whatever came of it
+        if self.stop.is_set():  # whatever came of it
             self._show_state(CANCELLED)
         elif isinstance(error, SamI2VError):
             self._show_state(str(error))
@@ -246,7 +245,7 @@ class DownloadDialog(QDialog):
 
     def _show_progress(self) -> None:
         progress = self._progress
-        if progress is None or self.stops[0].is_set():
+        if progress is None or self.stop.is_set():
             return
         if progress.step == "checking":
             self._show_bar(None)

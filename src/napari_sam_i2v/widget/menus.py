@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from qtpy.compat import isalive
@@ -134,7 +133,6 @@ class MoreMenu(_Menu):
     def __init__(self, host: Host, parent: QWidget) -> None:
         super().__init__(host, parent)
         self._dialogs: dict[str, DownloadDialog] = {}
-        self._stops: list[list[Event]] = []
 
     def fill(self) -> None:
         """Make the entries for the present state."""
@@ -248,16 +246,14 @@ class MoreMenu(_Menu):
             )
             dialog.model_chosen.connect(self._choose_model)
             self._dialogs[info.name] = dialog
-            self._stops.append(dialog.stops)
         dialog.show()
         dialog.raise_()
         dialog.activateWindow()
 
     def stop_downloads(self) -> None:
         """Stop what is being downloaded, also when dialogs and menu are gone as Qt objects."""
-        for stops in self._stops:
-            for stop in stops:
-                stop.set()
+        for dialog in self._dialogs.values():
+            dialog.stop.set()
 
     def _choose_model(self, path: str) -> None:
         self._choose(model=path)
