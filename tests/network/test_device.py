@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
 from napari_sam_i2v.errors import InputError
-from napari_sam_i2v.network.device import autocast, resolve_device, resolve_precision
+from napari_sam_i2v.network.device import (
+    autocast,
+    resolve_device,
+    resolve_precision,
+    spared_core,
+)
 
 
 @pytest.fixture
@@ -92,3 +99,21 @@ def test_autocast_changes_matrix_products_only_where_asked() -> None:
         assert (a @ a).dtype == torch.bfloat16
     with autocast(cpu, "fp32"):
         assert (a @ a).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "used"), [(4, 4, 3), (4, 2, 2), (2, 2, 1), (1, 1, 1), (None, 2, 1)]
+)
+def test_a_core_is_spared_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, threads: int, used: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with pytest.raises(KeyError), spared_core():
+            assert torch.get_num_threads() == used
+            raise KeyError
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

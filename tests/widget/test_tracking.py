@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 from napari.components import ViewerModel
 from tests.network import tiny
 from tests.propagation.fakes import BrightEngine, discs, only
@@ -116,6 +118,35 @@ def paint(controller: TrackController, frame: int, where: tuple[Any, ...], new: 
     y, x = (np.asarray(v) for v in where)
     layer.data_setitem((np.full(y.shape, frame), y, x), new)
     controller.take_stroke()
+
+
+def test_a_pass_leaves_a_core_to_the_window_and_a_click_takes_all(
+    controller: TrackController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: dict[str, set[int]] = {"prompt": set(), "track": set()}
+
+    def watch(name: str) -> None:
+        original = getattr(BrightEngine, name)
+
+        def watched(self: BrightEngine, *args: Any, **options: Any) -> Any:
+            used[name].add(torch.get_num_threads())
+            return original(self, *args, **options)
+
+        monkeypatch.setattr(BrightEngine, name, watched)
+
+    for name in used:
+        watch(name)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        click(controller, 0, 16, 10)
+        controller.propagate()
+        drive(controller)
+        assert used == {"prompt": {2}, "track": {1}}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_neither_qt_nor_torch_is_imported() -> None:

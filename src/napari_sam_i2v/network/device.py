@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Iterator
 from typing import Literal, cast, get_args
 
 import torch
 
 from napari_sam_i2v.errors import InputError
 
-__all__ = ["Precision", "autocast", "resolve_device", "resolve_precision"]
+__all__ = ["Precision", "autocast", "resolve_device", "resolve_precision", "spared_core"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -75,3 +77,17 @@ def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractC
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+@contextlib.contextmanager
+def spared_core() -> Iterator[None]:
+    """Leave a core to the program's window while the network computes on all the others.
+
+    With as many threads as cores, a window that is drawn meanwhile waits for its turn.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, max(1, (os.cpu_count() or 2) - 1)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -110,6 +111,12 @@ class PassRequest:
     frames: range | None = None
     until: Until = "end"
     anew: bool = False
+
+
+def _spared_core() -> AbstractContextManager[None]:
+    from napari_sam_i2v.network.device import spared_core  # torch, which is there by now
+
+    return spared_core()
 
 
 class Desk:
@@ -243,7 +250,8 @@ class Desk:
             yield Passed(-1, 0, self._total)
             yield self._stand(show=False)
         try:
-            result = next(self._pass)
+            with _spared_core():  # clicks, which somebody waits for, are answered with all cores
+                result = next(self._pass)
         except StopIteration:
             self._request = None
             yield from self._end("Done.")
