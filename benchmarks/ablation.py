@@ -34,7 +34,8 @@ from torch import Tensor
 
 from napari_sam_i2v.measure.accuracy import measure_accuracy
 from napari_sam_i2v.network.checkpoints import load_model
-from napari_sam_i2v.network.sam_i2v import Memory, SamI2V
+from napari_sam_i2v.network.memory_attention import MemoryTokens
+from napari_sam_i2v.network.sam_i2v import SamI2V
 from napari_sam_i2v.prompt_files import read_prompts
 from napari_sam_i2v.propagation.engine import Answer
 from napari_sam_i2v.propagation.propagator import Propagator, Track
@@ -56,7 +57,9 @@ ARMS = {
 class WithoutIntegrator(SamI2V):
     """Features are the image trunk's."""
 
-    def encode_frame(self, clip: Tensor, levels: list[Tensor] | None = None) -> Tensor:
+    def encode_frame(
+        self, clip: Tensor, levels: list[Tensor] | None = None, *, taps: object = None
+    ) -> Tensor:
         """Encode the newest frame alone."""
         return image_feature(self.encode_image(clip[:, :, -1]) if levels is None else levels)
 
@@ -64,7 +67,7 @@ class WithoutIntegrator(SamI2V):
 class WithoutMemoryPrompts(SamI2V):
     """Memory conditions features, and makes no prompt tokens."""
 
-    def memory_prompts(self, memory: Memory | None, batch: int) -> Tensor:
+    def memory_prompts(self, recalled: MemoryTokens | None, batch: int) -> Tensor:
         """Prompt tokens of a frame that has no memory."""
         return super().memory_prompts(None, batch)
 

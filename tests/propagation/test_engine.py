@@ -128,7 +128,9 @@ def test_equal_views_are_encoded_once(source: FrameSource, monkeypatch: pytest.M
     clips = []
     original = engine.model.encode_frame
     monkeypatch.setattr(
-        engine.model, "encode_frame", lambda clip: (clips.append(len(clip)), original(clip))[1]
+        engine.model,
+        "encode_frame",
+        lambda clip, **given: (clips.append(len(clip)), original(clip, **given))[1],
     )
     views = [WHOLE, View(0, 0, 32, 32), WHOLE, View(0, 0, 32, 32)]
     features = engine.encode(source, 5, views)

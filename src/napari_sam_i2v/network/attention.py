@@ -16,6 +16,7 @@ __all__ = [
     "LayerNorm2d",
     "RotaryTable",
     "rotary_grid",
+    "rotate",
     "scalar_code",
     "sine_map",
 ]
@@ -107,9 +108,9 @@ class Attention(nn.Module):
         """
         q, k, v = self.q_proj(query), self.k_proj(key), self.v_proj(value)
         if query_rotary is not None:
-            q = _rotate(q, query_rotary)
+            q = rotate(q, query_rotary)
         if key_rotary is not None:
-            k = _rotate(k, key_rotary)
+            k = rotate(k, key_rotary)
         if bias is not None:
             bias = bias[:, None, None, :].to(q.dtype)
         out = F.scaled_dot_product_attention(
@@ -121,7 +122,7 @@ class Attention(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-def _rotate(x_BNC: Tensor, table: RotaryTable) -> Tensor:
+def rotate(x_BNC: Tensor, table: RotaryTable) -> Tensor:
     """Rotate the channel pairs (2j, 2j+1) of the first whole multiples of the table's tokens."""
     cos, sin = table
     batch, tokens, width = x_BNC.shape

@@ -11,7 +11,14 @@ import torch
 
 from napari_sam_i2v.errors import InputError
 
-__all__ = ["Precision", "autocast", "resolve_device", "resolve_precision", "spared_core"]
+__all__ = [
+    "Precision",
+    "autocast",
+    "product_dtype",
+    "resolve_device",
+    "resolve_precision",
+    "spared_core",
+]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -77,6 +84,13 @@ def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractC
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+def product_dtype(device: torch.device) -> torch.dtype:
+    """Type in which matrix products are computed here and now."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.get_autocast_dtype(device.type)
+    return torch.float32
 
 
 @contextlib.contextmanager

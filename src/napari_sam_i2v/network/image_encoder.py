@@ -1,4 +1,8 @@
-"""The image trunk: TinyViT with a SAM neck, one frame at a time (paper, sec. 3.1)."""
+"""The image trunk: TinyViT with a SAM neck, one frame at a time (paper, sec. 3.1).
+
+Without gradients, wide intermediate results are made and used up in parts that fit a processor's
+cache: at full size they would take longer to move than to compute.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,14 @@ from napari_sam_i2v.network.attention import LayerNorm2d
 from napari_sam_i2v.network.config import SamI2VConfig
 
 __all__ = ["ConvBN", "TinyViT"]
+
+AT_ONCE = 2**20
+"""Numbers of an intermediate result, about, that are made at a time without gradients."""
+
+
+def _gelu(x: Tensor) -> Tensor:
+    """GELU, in place where no gradient will ask for `x`."""
+    return F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
 
 
 class ConvBN(nn.Module):
@@ -26,7 +38,19 @@ class ConvBN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_dim, H, W) to (B, out_dim, H / stride, W / stride)."""
-        return self.bn(self.c(x))
+        return self.bn(self.c(x)) if self.training else self.unpadded(x, self.c.padding)
+
+    def unpadded(self, x: Tensor, padding: str | tuple[int, ...] = (0, 0)) -> Tensor:
+        """Convolve with the norm folded into the weights, as it is in evaluation."""
+        conv, norm = self.c, self.bn
+        if norm.running_mean is None or norm.running_var is None:
+            raise RuntimeError("Batch norm without statistics.")
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        weight = conv.weight * scale[:, None, None, None]
+        bias = norm.bias - norm.running_mean * scale
+        if conv.kernel_size == (1, 1) and conv.stride == (1, 1):
+            return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+        return F.conv2d(x, weight, bias, conv.stride, padding, groups=conv.groups)
 
 
 class PatchEmbed(nn.Module):
@@ -40,7 +64,8 @@ class PatchEmbed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 3, S, S) to (B, dim, S / 4, S / 4)."""
-        return self.seq(x)
+        first, _, second = self.seq
+        return second(_gelu(first(x)))
 
 
 class MBConv(nn.Module):
@@ -55,9 +80,23 @@ class MBConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (B, dim, H, W)."""
-        h = F.gelu(self.conv1(x))
-        h = F.gelu(self.conv2(h))
-        return F.gelu(self.conv3(h) + x)
+        if self.training or torch.is_grad_enabled():
+            h = F.gelu(self.conv1(x))
+            h = F.gelu(self.conv2(h))
+            return F.gelu(self.conv3(h) + x)
+        rows = max(1, AT_ONCE // (x.shape[3] * self.conv1.c.out_channels))
+        strips = [self._strip(x, y, y + rows) for y in range(0, x.shape[2], rows)]
+        return torch.cat(strips, dim=2)
+
+    def _strip(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Rows `start` to `stop` of the result, without gradients."""
+        stop, height = min(stop, x.shape[2]), x.shape[2]
+        # The middle convolution sees one row more on either side, or zeros at the border.
+        first, last = max(start - 1, 0), min(stop + 1, height)
+        h = _gelu(self.conv1(x[:, :, first:last]))
+        h = F.pad(h, (1, 1, int(start == 0), int(stop == height)))
+        h = _gelu(self.conv2.unpadded(h))
+        return _gelu(self.conv3(h).add_(x[:, :, start:stop]))
 
 
 class PatchMerging(nn.Module):
@@ -71,8 +110,8 @@ class PatchMerging(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_dim, H, W) to (B, out_dim, H / stride, W / stride)."""
-        h = F.gelu(self.conv1(x))
-        h = F.gelu(self.conv2(h))
+        h = _gelu(self.conv1(x))
+        h = _gelu(self.conv2(h))
         return self.conv3(h)
 
 
@@ -83,7 +122,7 @@ class WindowAttention(nn.Module):
 
     def __init__(self, dim: int, heads: int, window: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.side = heads, window
         self.norm = nn.LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
@@ -94,13 +133,30 @@ class WindowAttention(nn.Module):
         self.register_buffer("bias_index", offset, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape (windows, window**2, dim)."""
+        """Attend within windows of a map (B, H, W, dim); keeps the shape.
+
+        Tokens that fill up the windows at the border take part as keys: the published network
+        has no mask for them. All are alike, so that one is projected for all.
+        """
+        batch, height, width, dim = x.shape
+        side = self.side
+        qkv = self.qkv(self.norm(x))
+        below, right = -height % side, -width % side
+        if below or right:
+            filled = self.qkv(self.norm(x.new_zeros(dim)))
+            whole = filled.expand(batch, height + below, width + right, -1).clone()
+            whole[:, :height, :width] = qkv
+            qkv = whole
+        rows, columns = qkv.shape[1] // side, qkv.shape[2] // side
+        tiles = qkv.view(batch, rows, side, columns, side, 3 * dim).transpose(2, 3)
         # The published weights keep q, k and v of one head together.
-        qkv = self.qkv(self.norm(x)).unflatten(-1, (self.heads, 3, -1))
-        q, k, v = qkv.permute(3, 0, 2, 1, 4).unbind(0)
+        tiles = tiles.reshape(-1, side * side, self.heads, 3, dim // self.heads)
+        q, k, v = tiles.permute(3, 0, 2, 1, 4).unbind(0)
         bias = self.attention_biases[:, self.bias_index].to(q.dtype)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        return self.proj(out.transpose(1, 2).flatten(2))
+        out = out.transpose(1, 2).reshape(batch, rows, columns, side, side, dim)
+        out = out.transpose(2, 3).reshape(batch, rows * side, columns * side, dim)
+        return self.proj(out[:, :height, :width])
 
 
 class TinyViTMLP(nn.Module):
@@ -114,7 +170,14 @@ class TinyViTMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (..., dim)."""
-        return self.fc2(F.gelu(self.fc1(self.norm(x))))
+        if torch.is_grad_enabled():
+            return self._map(x)
+        tokens = max(1, AT_ONCE // self.fc1.out_features)
+        parts = x.flatten(0, -2).split(tokens)
+        return torch.cat([self._map(part) for part in parts]).view(x.shape)
+
+    def _map(self, x: Tensor) -> Tensor:
+        return self.fc2(_gelu(self.fc1(self.norm(x))))
 
 
 class TinyViTBlock(nn.Module):
@@ -122,28 +185,16 @@ class TinyViTBlock(nn.Module):
 
     def __init__(self, dim: int, heads: int, window: int) -> None:
         super().__init__()
-        self.window = window
         self.attn = WindowAttention(dim, heads, window)
         self.mlp = TinyViTMLP(dim)
         self.local_conv = ConvBN(dim, dim, 3, groups=dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (B, dim, H, W)."""
-        x = x + self._windowed(x)
-        x = self.local_conv(x)
         tokens = x.permute(0, 2, 3, 1)
+        x = (tokens + self.attn(tokens)).permute(0, 3, 1, 2)
+        tokens = self.local_conv(x).permute(0, 2, 3, 1)
         return (tokens + self.mlp(tokens)).permute(0, 3, 1, 2)
-
-    def _windowed(self, x: Tensor) -> Tensor:
-        # Padded tokens take part as keys: the published network has no mask for them.
-        batch, dim, height, width = x.shape
-        w = self.window
-        padded = F.pad(x, (0, -width % w, 0, -height % w))
-        rows, columns = padded.shape[2] // w, padded.shape[3] // w
-        tiles = padded.reshape(batch, dim, rows, w, columns, w).permute(0, 2, 4, 3, 5, 1)
-        out = self.attn(tiles.reshape(-1, w * w, dim))
-        out = out.reshape(batch, rows, columns, w, w, dim).permute(0, 5, 1, 3, 2, 4)
-        return out.reshape(padded.shape)[:, :, :height, :width]
 
 
 class Stage(nn.Module):
@@ -203,6 +254,8 @@ class TinyViT(nn.Module):
             Five levels: strides 4, 8, 16, 16 of the stages, and the neck's (B, hidden_dim,
             S / 16, S / 16).
         """
+        # Tokens and channels of one pixel lie together: neither has to be moved for the other.
+        x = x.contiguous(memory_format=torch.channels_last)
         levels = [self.patch_embed(x)]
         for stage in self.layers[:-1]:
             levels.append(stage(levels[-1]))

@@ -6,14 +6,57 @@ criss-cross attention and multi-scale adapters.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_sam_i2v.network.attention import Attention, LayerNorm2d, RotaryTable, rotary_grid
 from napari_sam_i2v.network.config import SamI2VConfig
+from napari_sam_i2v.network.device import product_dtype
+from napari_sam_i2v.network.grid_attention import GridMemory, GridReader
 
-__all__ = ["CrissCrossLayer", "MemoryAttention", "RotaryLayer"]
+__all__ = ["CrissCrossLayer", "MemoryAttention", "MemoryTokens", "RotaryLayer"]
+
+
+@dataclass(frozen=True)
+class MemoryTokens:
+    """What B objects remember, as tokens: whole spatial memories, then pointers.
+
+    Attributes
+    ----------
+    tokens, positions
+        (B, N, memory_dim): whole spatial memories of h * w tokens each, then pointer tokens,
+        fewer than h * w of them.
+    spatial
+        How many of the tokens belong to spatial memories.
+    foreground
+        (B, N) bool: the tokens that memory prompts may read; all pointers.
+    bias
+        (B, N) added to the attention logits of each token; None for zeros.
+    grids
+        The same, laid out for a `GridReader`; empty where attention is computed as written.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    spatial: int
+    foreground: Tensor
+    bias: Tensor | None = None
+    grids: tuple[GridMemory, ...] = ()
+
+    def on_grid(self, side: int) -> MemoryTokens:
+        """Lay the memories out for a `GridReader` of that side."""
+        dtype = product_dtype(self.tokens.device)
+        biases = [None] * len(self.tokens) if self.bias is None else self.bias.unbind()
+        parts = zip(self.tokens, self.positions, self.foreground, biases, strict=True)
+        return replace(
+            self,
+            grids=tuple(
+                GridMemory.of(*part, spatial=self.spatial, side=side, dtype=dtype) for part in parts
+            ),
+        )
 
 
 class MemoryLayer(nn.Module):
@@ -33,11 +76,14 @@ class MemoryLayer(nn.Module):
     def _grid(self, x: Tensor, width: int) -> RotaryTable:
         return rotary_grid(width, self.side, self.side, x.device)
 
-    def _cross(self, x: Tensor, memory: Tensor, position: Tensor, bias: Tensor | None) -> Tensor:
-        grid = self._grid(x, self.cross_dim)
+    def _cross(self, x: Tensor, memory: MemoryTokens) -> Tensor:
+        """Read memory; one element of `x` may stand for all objects."""
+        query, grid = self.norm2(x), self._grid(x, self.cross_dim)
+        if memory.grids:
+            return GridReader(self.cross_attn_image, self.side).read(query, grid, memory.grids)
         return self.cross_attn_image(
-            self.norm2(x), memory + position, memory,
-            query_rotary=grid, key_rotary=grid, bias=bias,
+            query.expand(len(memory.tokens), -1, -1), memory.tokens + memory.positions,
+            memory.tokens, query_rotary=grid, key_rotary=grid, bias=memory.bias,
         )  # fmt: skip
 
     def _feed_forward(self, x: Tensor) -> Tensor:
@@ -51,14 +97,12 @@ class RotaryLayer(MemoryLayer):
         super().__init__(config)
         self.self_attn = Attention(config.hidden_dim, config.hidden_dim)
 
-    def forward(
-        self, x: Tensor, memory: Tensor, position: Tensor, bias: Tensor | None = None
-    ) -> Tensor:
-        """Keep the shape (B, N, C) of `x`; see `MemoryAttention.forward`."""
+    def forward(self, x: Tensor, memory: MemoryTokens) -> Tensor:
+        """Condition `x` (B, N, C), or (1, N, C) for all objects, on memory."""
         u = self.norm1(x)
         grid = self._grid(x, u.shape[-1])
         x = x + self.self_attn(u, u, u, query_rotary=grid, key_rotary=grid)
-        x = x + self._cross(x, memory, position, bias)
+        x = x + self._cross(x, memory)
         return x + self._feed_forward(x)
 
 
@@ -135,13 +179,11 @@ class CrissCrossLayer(MemoryLayer):
         # Deep supervision while training; no mask depends on it.
         self.mask_conv = nn.Conv2d(dim, 1, 5, padding=2)
 
-    def forward(
-        self, x: Tensor, memory: Tensor, position: Tensor, bias: Tensor | None = None
-    ) -> Tensor:
-        """Keep the shape (B, N, C) of `x`; see `MemoryAttention.forward`."""
+    def forward(self, x: Tensor, memory: MemoryTokens) -> Tensor:
+        """Condition `x` (B, N, C), or (1, N, C) for all objects, on memory."""
         x = self._criss_cross(self.scaleadapter_sa(x))
         x = self.scaleadapter_ca(x)
-        x = x + self._cross(x, memory, position, bias)
+        x = x + self._cross(x, memory)
         x = self.scaleadapter_mlp(x)
         return x + self._feed_forward(x)
 
@@ -166,26 +208,17 @@ class MemoryAttention(nn.Module):
         self.layers = nn.ModuleList(kind(config) for _ in range(config.memory_layers))
         self.norm = nn.LayerNorm(config.hidden_dim)
 
-    def forward(
-        self,
-        feature: Tensor,
-        feature_position: Tensor,
-        memory: Tensor,
-        memory_position: Tensor,
-        *,
-        bias: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, feature: Tensor, feature_position: Tensor, memory: MemoryTokens) -> Tensor:
         """Condition a feature on memory.
+
+        What layers do before they read memory is done once for all objects that share a feature.
 
         Parameters
         ----------
         feature, feature_position
-            (B, h*w, hidden_dim) tokens and their sine positions.
-        memory, memory_position
-            (B, N, memory_dim): whole spatial memories of h*w tokens each, then pointer tokens,
-            fewer than h*w of them.
-        bias
-            (B, N) added to the attention logits of each memory token.
+            (B, h*w, hidden_dim) tokens, or (1, ...) for all B objects, and their sine positions.
+        memory
+            Of B objects.
 
         Returns
         -------
@@ -194,5 +227,5 @@ class MemoryAttention(nn.Module):
         """
         x = feature + 0.1 * feature_position
         for layer in self.layers:
-            x = layer(x, memory, memory_position, bias)
+            x = layer(x, memory)
         return self.norm(x)

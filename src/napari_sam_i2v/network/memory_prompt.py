@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam_i2v.network.attention import Attention, rotary_grid
+from napari_sam_i2v.network.attention import Attention, RotaryTable, rotary_grid
 from napari_sam_i2v.network.config import SamI2VConfig
+from napari_sam_i2v.network.grid_attention import GridReader
+from napari_sam_i2v.network.memory_attention import MemoryTokens
 
 __all__ = ["MemoryPromptGenerator"]
 
@@ -33,39 +35,25 @@ class MemoryPromptGenerator(nn.Module):
         """Prompt tokens (batch, queries, hidden_dim) of a frame that has no memory."""
         return self.no_memory_prompt_embeddings_fg.weight.expand(batch, self.queries, -1)
 
-    def forward(
-        self,
-        memory: Tensor,
-        position: Tensor,
-        foreground: Tensor,
-        *,
-        bias: Tensor | None = None,
-    ) -> Tensor:
-        """Generate prompt tokens from memory.
-
-        Parameters
-        ----------
-        memory, position
-            (B, N, memory_dim) tokens as in `MemoryAttention.forward`.
-        foreground
-            (B, N) bool: the tokens that may be read, at least one per element.
-        bias
-            (B, N) added to the attention logits.
-
-        Returns
-        -------
-        Tensor
-            (B, queries, hidden_dim).
-        """
-        q = self.query_embedding_fg.weight.expand(memory.shape[0], -1, -1)
+    def forward(self, memory: MemoryTokens) -> Tensor:
+        """Generate prompt tokens (B, queries, hidden_dim) from the foreground of memory."""
+        q = self.query_embedding_fg.weight.expand(len(memory.tokens), -1, -1)
         dim, device = q.shape[-1], q.device
         own = rotary_grid(dim, self.queries, 1, device)
-        grid = rotary_grid(dim, self.side, self.side, device)
-        hidden = torch.zeros(foreground.shape, device=device).masked_fill(~foreground, -torch.inf)
-        q = q + self.cross_attn(
-            self.norm_fg_ca(q), memory + position, memory,
-            query_rotary=own, key_rotary=grid, bias=hidden if bias is None else hidden + bias,
-        )  # fmt: skip
+        q = q + self._cross(self.norm_fg_ca(q), own, memory)
         u = self.norm_fg_sa(q)
         q = q + self.self_attn(u, u, u, query_rotary=own, key_rotary=own)
         return q + self.linear2(F.relu(self.linear1(self.norm1(q))))
+
+    def _cross(self, q: Tensor, place: RotaryTable, memory: MemoryTokens) -> Tensor:
+        if memory.grids:
+            reader = GridReader(self.cross_attn, self.side)
+            return reader.read(q, place, memory.grids, foreground=True)
+        foreground = memory.foreground
+        hidden = torch.zeros(foreground.shape, device=q.device)
+        hidden = hidden.masked_fill(~foreground, -torch.inf)
+        return self.cross_attn(
+            q, memory.tokens + memory.positions, memory.tokens, query_rotary=place,
+            key_rotary=rotary_grid(q.shape[-1], self.side, self.side, q.device),
+            bias=hidden if memory.bias is None else hidden + memory.bias,
+        )  # fmt: skip

@@ -6,6 +6,7 @@ where to look, is decided in `napari_sam_i2v.propagation`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from napari_sam_i2v.network.attention import MLP, scalar_code, sine_map
 from napari_sam_i2v.network.config import SamI2VConfig
 from napari_sam_i2v.network.image_encoder import TinyViT
 from napari_sam_i2v.network.mask_decoder import MaskDecoder, RawMasks, choose_single
-from napari_sam_i2v.network.memory_attention import MemoryAttention
+from napari_sam_i2v.network.memory_attention import MemoryAttention, MemoryTokens
 from napari_sam_i2v.network.memory_encoder import MemoryEncoder
 from napari_sam_i2v.network.memory_prompt import MemoryPromptGenerator
 from napari_sam_i2v.network.prompt_encoder import PADDING, PromptEncoder
@@ -139,15 +140,24 @@ class SamI2V(nn.Module):
         """Image features of normalised frames (B, 3, S, S); see `TinyViT.forward`."""
         return self.image_encoder.trunk_image(frames)
 
-    def encode_frame(self, clip: Tensor, levels: list[Tensor] | None = None) -> Tensor:
+    def encode_frame(
+        self,
+        clip: Tensor,
+        levels: list[Tensor] | None = None,
+        *,
+        taps: Sequence[Tensor] | None = None,
+    ) -> Tensor:
         """Video feature of a clip's newest frame (paper, sec. 3.2).
 
         Parameters
         ----------
         clip
-            Normalised frames (B, 3, clip_length, S, S), oldest first; see `clip_indices`.
+            Normalised frames (B, 3, clip_length, S, S), oldest first; see `clip_indices`. Where
+            `taps` are given, the newest one is enough.
         levels
             Image features of the newest frame, where they are known already.
+        taps
+            Of all frames of the clip, where they are known already; see `stem_taps`.
 
         Returns
         -------
@@ -155,7 +165,12 @@ class SamI2V(nn.Module):
             (B, hidden_dim, h, w).
         """
         levels = self.encode_image(clip[:, :, -1]) if levels is None else levels
-        return self.image_encoder.trunk_video(levels, clip)
+        taps = [self.stem_taps(frame) for frame in clip.unbind(2)] if taps is None else taps
+        return self.image_encoder.trunk_video(levels, taps)
+
+    def stem_taps(self, frames: Tensor) -> Tensor:
+        """What frames (B, 3, S, S) contribute to a clip; see `TemporalFeatureIntegrator.taps`."""
+        return self.image_encoder.trunk_video.taps(frames)
 
     # ---- decode -------------------------------------------------------------------------
 
@@ -186,22 +201,24 @@ class SamI2V(nn.Module):
         """
         if multimask is None:
             multimask = points.shape[1] <= 1
+        recalled = None if memory is None else self.recall(memory)
         return self._heads(
-            self.condition(feature, memory), points, labels,
-            mask_logits=mask_logits, memory=memory, multimask=multimask,
+            self.condition(feature, recalled), points, labels,
+            mask_logits=mask_logits, recalled=recalled, multimask=multimask,
         )  # fmt: skip
 
     def track(self, feature: Tensor, memory: Memory) -> Decoded:
         """Find the objects on a frame without prompts (paper, sec. 3.3 and 3.4).
 
-        `feature` is (B, hidden_dim, h, w).
+        `feature` is (B, hidden_dim, h, w), or (1, ...) where all objects look at the same.
         """
-        batch, device = feature.shape[0], feature.device
+        recalled = self.recall(memory)
+        batch, device = memory.spatial.shape[0], feature.device
         points = torch.zeros(batch, 1, 2, device=device)
         labels = torch.full((batch, 1), PADDING, device=device)
         return self._heads(
-            self.condition(feature, memory), points, labels,
-            mask_logits=None, memory=memory, multimask=True,
+            self.condition(feature, recalled), points, labels,
+            mask_logits=None, recalled=recalled, multimask=True,
         )  # fmt: skip
 
     def use_mask(self, feature: Tensor, mask: Tensor) -> Decoded:
@@ -224,7 +241,7 @@ class SamI2V(nn.Module):
             torch.zeros(batch, 1, 2, device=device),
             torch.full((batch, 1), PADDING, device=device),
             mask_logits=self.mask_downsample(mask.to(self.mask_downsample.weight.dtype)),
-            memory=None,
+            recalled=None,
             multimask=False,
         )
         present = mask.flatten(1).any(dim=1, keepdim=True).float()
@@ -243,14 +260,14 @@ class SamI2V(nn.Module):
         labels: Tensor,
         *,
         mask_logits: Tensor | None,
-        memory: Memory | None,
+        recalled: MemoryTokens | None,
         multimask: bool,
     ) -> Decoded:
         """Prompt encoder, memory prompts and mask decoder on a conditioned feature."""
         batch = feature.shape[0]
         sparse = self.sam_prompt_encoder.points(points, labels)
         dense = self.sam_prompt_encoder.mask(mask_logits, batch)
-        prompts = torch.cat((sparse, self.memory_prompts(memory, batch)), dim=1)
+        prompts = torch.cat((sparse, self.memory_prompts(recalled, batch)), dim=1)
         position = self.sam_prompt_encoder.dense_position()
         raw = self.sam_mask_decoder(feature + dense, position, prompts)
         return self._answer(raw, multimask=multimask)
@@ -273,28 +290,22 @@ class SamI2V(nn.Module):
 
     # ---- memory -------------------------------------------------------------------------
 
-    def condition(self, feature: Tensor, memory: Memory | None) -> Tensor:
+    def condition(self, feature: Tensor, recalled: MemoryTokens | None) -> Tensor:
         """Condition a feature (B, C, h, w) on memory, or mark it as having none."""
-        if memory is None:
+        if recalled is None:
             return feature + self.no_mem_embed.transpose(1, 2)[..., None]
         side = self.config.feature_size
         position = sine_map(self.config.hidden_dim, side, feature.device)
-        tokens, where, bias = self._memory_tokens(memory)
         out = self.memory_attention(
-            feature.flatten(2).transpose(1, 2), position.flatten(2).transpose(1, 2),
-            tokens, where, bias=bias,
-        )  # fmt: skip
+            feature.flatten(2).transpose(1, 2), position.flatten(2).transpose(1, 2), recalled
+        )
         return out.transpose(1, 2).unflatten(-1, (side, side))
 
-    def memory_prompts(self, memory: Memory | None, batch: int) -> Tensor:
+    def memory_prompts(self, recalled: MemoryTokens | None, batch: int) -> Tensor:
         """Prompt tokens (B, queries, C) from memory (paper, sec. 3.4)."""
-        if memory is None:
+        if recalled is None:
             return self.memory_prompt_generator.without_memory(batch)
-        tokens, where, bias = self._memory_tokens(memory)
-        spatial = memory.foreground.flatten(1)
-        pointers = spatial.new_ones(batch, tokens.shape[1] - spatial.shape[1])
-        foreground = torch.cat((spatial, pointers), dim=1)
-        return self.memory_prompt_generator(tokens, where, foreground, bias=bias)
+        return self.memory_prompt_generator(recalled)
 
     def remember(self, feature: Tensor, logits: Tensor, score: Tensor, *, prompted: bool) -> Tensor:
         """Encode a frame and its answer as a spatial memory.
@@ -326,8 +337,8 @@ class SamI2V(nn.Module):
         share = F.interpolate(low.float().sigmoid(), size=(side, side), mode="bilinear")
         return (share >= 0.5).flatten(1)
 
-    def _memory_tokens(self, memory: Memory) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Tokens (B, N, M), their positions, and the logit bias (B, N) of copies and padding."""
+    def recall(self, memory: Memory) -> MemoryTokens:
+        """Make the tokens that memory attention and memory prompts read."""
         cfg = self.config
         batch, count, width = memory.spatial.shape[:3]
         area, parts = cfg.feature_size**2, cfg.hidden_dim // cfg.memory_dim
@@ -347,4 +358,9 @@ class SamI2V(nn.Module):
             dim=1,
         )
         bias = None if bool((copies == 1).all()) else copies.float().log()
-        return tokens, positions, bias
+        on_mask = memory.foreground.flatten(1)
+        foreground = torch.cat((on_mask, on_mask.new_ones(pointers.shape[:2])), dim=1)
+        recalled = MemoryTokens(tokens, positions, count * area, foreground, bias)
+        # Accelerators have kernels for attention as it is; training wants gradients.
+        plain = torch.is_grad_enabled() or tokens.device.type != "cpu"
+        return recalled if plain else recalled.on_grid(cfg.feature_size)

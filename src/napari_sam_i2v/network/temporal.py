@@ -6,8 +6,12 @@ depths it is fused, both ways, with the image trunk's features of the newest fra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from napari_sam_i2v.network.attention import LayerNorm2d
 from napari_sam_i2v.network.config import SamI2VConfig
@@ -27,8 +31,14 @@ def clip_indices(frame: int, length: int) -> list[int]:
     return past + [frame] * (length - len(past))
 
 
+_STEEP = 1.702
+
+
 def _quick_gelu(x: Tensor) -> Tensor:
-    return x * torch.sigmoid(1.702 * x)
+    """Sigmoid-weighted input, x * sigmoid(1.702 x), in place where no gradient will ask for `x`."""
+    if torch.is_grad_enabled():
+        return x * torch.sigmoid(_STEEP * x)
+    return F.silu(x.mul_(_STEEP), inplace=True).div_(_STEEP)
 
 
 class TemporalNet(nn.Module):
@@ -48,14 +58,37 @@ class TemporalNet(nn.Module):
             for j in range(ROUNDS)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape (B, D, T, H, W)."""
-        for norm, convs in zip(self.lns, self.temporal_net, strict=True):
-            within, across = convs.children()
-            h = norm(x.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
-            h = _quick_gelu(within(h))
-            x = _quick_gelu(x + across(h))
-        return x
+    def forward(self, x: Tensor, newest: int) -> Tensor:
+        """Map (B, D, T, H, W) to the newest slices (B, D, newest, H, W) of the result.
+
+        A round's slice depends on the slice before and after it, so that early rounds compute a
+        few more slices than are asked for, and no others. The channels of a pixel lie together.
+        """
+        x = x.permute(0, 2, 3, 4, 1)
+        rounds = zip(self.lns, self.temporal_net, range(ROUNDS - 1, -1, -1), strict=True)
+        for norm, convs, following in rounds:
+            within, across = (cast(nn.Conv3d, conv) for conv in convs.children())
+            wanted = min(newest + following, x.shape[1])
+            h = norm(x[:, -(wanted + 1) :])
+            h = _quick_gelu(self._within(h, within))
+            x = _quick_gelu(x[:, -wanted:] + self._across(h, across, wanted))
+        return x.permute(0, 4, 1, 2, 3)
+
+    @staticmethod
+    def _within(x: Tensor, conv: nn.Conv3d) -> Tensor:
+        """Convolve each slice of (B, T, H, W, D)."""
+        slices = x.flatten(0, 1).permute(0, 3, 1, 2)
+        out = F.conv2d(slices, conv.weight[:, :, 0], conv.bias, padding=1)
+        return out.permute(0, 2, 3, 1).view(x.shape)
+
+    @staticmethod
+    def _across(x: Tensor, conv: nn.Conv3d, wanted: int) -> Tensor:
+        """Convolve (B, T, H, W, D) in time, for the newest slices wanted."""
+        rows = x.flatten(2, 3).permute(0, 3, 1, 2)
+        # No slice follows the newest; one goes before the first unless that is the oldest.
+        rows = F.pad(rows, (0, 0, wanted + 1 - x.shape[1], 1))
+        out = F.conv2d(rows, conv.weight[..., 0], conv.bias)
+        return out.permute(0, 2, 3, 1).unflatten(2, x.shape[2:4])
 
 
 class Fuse(nn.Module):
@@ -98,30 +131,63 @@ class TemporalFeatureIntegrator(nn.Module):
         self.integration2temporal_nets = nn.ModuleList(Fuse(hidden + dim, dim) for _ in widths)
         self.integration_nets = nn.ModuleList(IntegrationNet(hidden) for _ in widths)
 
-    def forward(self, levels: list[Tensor], clip: Tensor) -> Tensor:
+    def taps(self, frames: Tensor) -> Tensor:
+        """Give what frames contribute to slices of the stem, before, at and after their own.
+
+        A frame's taps are the same in every clip that it is part of.
+
+        Parameters
+        ----------
+        frames
+            Normalised frames (B, 3, S, S).
+
+        Returns
+        -------
+        Tensor
+            (B, clip_length, temporal_dim, S / 16, S / 16).
+        """
+        stem = self.temporal_stem
+        weight = stem.weight.permute(2, 0, 1, 3, 4).flatten(0, 1)
+        taps = F.conv2d(frames, weight, stride=stem.stride[1:])
+        return taps.unflatten(1, (stem.kernel_size[0], stem.out_channels))
+
+    def forward(self, levels: list[Tensor], taps: Sequence[Tensor]) -> Tensor:
         """Integrate.
 
         Parameters
         ----------
         levels
             The trunk's levels of the newest frame; only the last three, of stride 16, are used.
-        clip
-            Normalised frames (B, 3, clip_length, S, S), oldest first.
+        taps
+            Of a clip's frames, oldest first; see `taps`.
 
         Returns
         -------
         Tensor
             Video feature (B, hidden_dim, S / 16, S / 16).
         """
-        x = self.temporal_stem(clip)
+        x = self._stem(taps)
         carried: Tensor | float = 0.0
+        last = len(self.temporal_nets) - 1
         for i, level in enumerate(levels[2:]):
-            x = self.temporal_nets[i](x)
+            # Of the last net, only the newest slice is read; each net before needs some more.
+            x = self.temporal_nets[i](x, min(len(taps), 1 + ROUNDS * (last - i)))
             image = self.input_linears[i](level) + carried
             both = torch.cat((image, x[:, :, -1]), dim=1)
             image = self.temporal2integration_nets[i](both)
             carried = self.integration_nets[i](image)
-            if i + 1 < len(self.temporal_nets):  # nothing reads the last replacement
+            if i < last:  # nothing reads the last replacement
                 newest = self.integration2temporal_nets[i](both)
                 x = torch.cat((x[:, :, :-1], newest[:, :, None].to(x.dtype)), dim=2)
         return carried + image
+
+    def _stem(self, taps: Sequence[Tensor]) -> Tensor:
+        """Slices (B, D, T, h, w): each the sum of its neighbours' taps that point to it."""
+        length, half = len(taps), len(taps) // 2
+        pixels = [tap.permute(0, 1, 3, 4, 2) for tap in taps]
+        slices = []
+        for t in range(length):
+            near = range(max(0, t - half), min(length, t + half + 1))
+            slices.append(torch.stack([pixels[n][:, n - t + half] for n in near]).sum(dim=0))
+        out = torch.stack(slices, dim=1) + cast(Tensor, self.temporal_stem.bias)
+        return out.permute(0, 4, 1, 2, 3)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -41,6 +43,13 @@ TOKENS_AT_ONCE = 2**17
 """Memory tokens attended to in one batch: bounds temporaries to some hundred MB."""
 PIXELS_AT_ONCE = 2**20
 """Network input pixels encoded in one batch."""
+KEPT_FRAMES = 4
+"""Frames whose features are kept: clicks mostly go to a frame that is looked at already."""
+KEPT_BYTES = 2**26
+"""Size of the features that are kept, at most."""
+
+_Value = TypeVar("_Value")
+_BySource: TypeAlias = WeakKeyDictionary[FrameSource, _Value]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,20 +172,45 @@ class Engine:
     def __init__(self, model: SamI2V, precision: Precision = "fp32") -> None:
         self.model, self.precision = model, precision
         self.config = model.config
+        # Both go with the source.
+        self._features: _BySource[OrderedDict[int, dict[View, Tensor]]] = WeakKeyDictionary()
+        self._taps: _BySource[dict[int, Tensor]] = WeakKeyDictionary()
 
     def encode(self, source: FrameSource, index: int, views: Sequence[View]) -> list[Tensor]:
-        """Video features (hidden_dim, h, w) of a frame through each view; equal views once."""
-        unique = list(dict.fromkeys(views))
-        indices = clip_indices(index, self.config.clip_length)
+        """Video features (hidden_dim, h, w) of a frame through each view.
+
+        Equal views share one. What was encoded lately is not encoded again.
+        """
+        kept = self._features.setdefault(source, OrderedDict())
+        features = kept.setdefault(index, {})
+        kept.move_to_end(index)
+        missing = [view for view in dict.fromkeys(views) if view not in features]
+        whole = View.whole(source.shape)
+        batches = [[whole]] if whole in missing else []
+        windows = [view for view in missing if view != whole]
         batch = max(1, PIXELS_AT_ONCE // self.config.image_size**2)
-        features: dict[View, Tensor] = {}
-        for i in range(0, len(unique), batch):
-            chunk = unique[i : i + batch]
-            clip = source.clip(indices, chunk).to(self.model.device)
+        batches += [windows[i : i + batch] for i in range(0, len(windows), batch)]
+        for some in batches:
             with torch.inference_mode(), autocast(self.model.device, self.precision):
-                encoded = self.model.encode_frame(clip).float()
-            features.update(zip(chunk, encoded, strict=True))
-        return [features[view] for view in views]
+                features.update(zip(some, self._encoded(source, index, some), strict=True))
+        found = [features[view] for view in views]
+        while len(kept) > KEPT_FRAMES or (kept and _size(kept.values()) > KEPT_BYTES):
+            kept.popitem(last=False)
+        return found
+
+    def _encoded(self, source: FrameSource, index: int, views: Sequence[View]) -> Tensor:
+        """Features (len(views), hidden_dim, h, w) of a batch of views."""
+        indices, device = clip_indices(index, self.config.clip_length), self.model.device
+        if list(views) != [View.whole(source.shape)]:
+            return self.model.encode_frame(source.clip(indices, views).to(device)).float()
+        # The same view of every frame: what a frame adds to a clip is kept for the next clips.
+        known = self._taps.setdefault(source, {})
+        for i in {*indices} - known.keys():
+            known[i] = self.model.stem_taps(source.clip([i], views)[:, :, 0].to(device))
+        for old in [i for i in known if i not in indices]:
+            del known[old]
+        newest = source.clip([index], views).to(device)
+        return self.model.encode_frame(newest, taps=[known[i] for i in indices]).float()
 
     def prompt(
         self,
@@ -255,45 +289,40 @@ class Engine:
         recalled: Sequence[tuple[MemoryBank, Selection]],
     ) -> list[Answer]:
         """Find objects on a frame from what each remembers."""
-        answers: list[Answer] = []
+        answers: dict[int, Answer] = {}
         tokens = max(len(s.frames) for _, s in recalled) * self.config.feature_size**2
-        batch = max(1, min(TOKENS_AT_ONCE // tokens, 32))
-        for i in range(0, len(features), batch):
-            chunk = slice(i, i + batch)
-            banks, chosen = zip(*recalled[chunk], strict=True)
+        for chunk, feature in _batches(features, max(1, min(TOKENS_AT_ONCE // tokens, 32))):
+            banks, chosen = zip(*(recalled[i] for i in chunk), strict=True)
             with torch.inference_mode(), autocast(self.model.device, self.precision):
                 memory = stack_memories(banks, chosen)
-                decoded = self.model.track(torch.stack(list(features[chunk])), memory)
-            answers += self._answers(decoded, views[chunk])
-        return answers
+                decoded = self.model.track(feature, memory)
+            found = self._answers(decoded, [views[i] for i in chunk])
+            answers.update(zip(chunk, found, strict=True))
+        return [answers[i] for i in range(len(features))]
 
     def remember(
         self, features: Sequence[Tensor], answers: Sequence[Answer], *, prompted: bool
     ) -> list[MemoryEntry]:
         """Encode answers as memories."""
-        entries: list[MemoryEntry] = []
-        batch = max(1, PIXELS_AT_ONCE // self.config.image_size**2)
-        shared: dict[int, Tensor] = {}
-        for i in range(0, len(features), batch):
-            chunk = slice(i, i + batch)
-            feature = torch.stack(list(features[chunk]))
+        entries: dict[int, MemoryEntry] = {}
+        for chunk, feature in _batches(
+            features, max(1, PIXELS_AT_ONCE // self.config.image_size**2)
+        ):
+            some = [answers[i] for i in chunk]
             # A prompted frame is remembered as it was shown, a tracked one as it was computed.
-            logits = torch.stack([a.low if prompted else a.stored for a in answers[chunk]])
-            score = torch.tensor([[a.score] for a in answers[chunk]], device=feature.device)
+            logits = torch.stack([a.low if prompted else a.stored for a in some])
+            score = torch.tensor([[a.score] for a in some], device=feature.device)
             with torch.inference_mode(), autocast(self.model.device, self.precision):
                 high = self.model.upsample(logits)
-                spatial = self.model.remember(feature, high, score, prompted=prompted)
-                shown = torch.stack([a.low for a in answers[chunk]])
-                foreground = self.model.foreground(shown)
-            for k, (own, answer) in enumerate(zip(features[chunk], answers[chunk], strict=True)):
-                if id(own) not in shared:  # objects in the same view share a feature
-                    shared[id(own)] = fingerprint(own)
-                entries.append(
-                    MemoryEntry(
-                        spatial[k].bfloat16(), foreground[k], answer.pointer, shared[id(own)]
-                    )
-                )
-        return entries
+                spatial = self.model.remember(feature, high, score, prompted=prompted).bfloat16()
+                foreground = self.model.foreground(torch.stack([a.low for a in some]))
+            marks = [fingerprint(one) for one in feature]
+            marks *= len(chunk) // len(marks)  # objects in one view share a feature
+            entries.update(
+                (i, MemoryEntry(spatial[k], foreground[k], answers[i].pointer, marks[k]))
+                for k, i in enumerate(chunk)
+            )
+        return [entries[i] for i in range(len(features))]
 
     def recall_mask(self, feature: Tensor, mask: NDArray[np.bool_], view: View) -> Answer:
         """Answer of a frame whose mask (Y, X) is known, to rebuild its memory."""
@@ -344,3 +373,25 @@ def _given(mask: NDArray[np.bool_]) -> ObjectMask | None:
 
 def _as_prompt(logits: Tensor | None) -> Tensor | None:
     return None if logits is None else logits[None].clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
+
+
+def _size(frames: Iterable[dict[View, Tensor]]) -> int:
+    """Bytes of the features of some frames."""
+    return sum(feature.nbytes for features in frames for feature in features.values())
+
+
+def _batches(features: Sequence[Tensor], size: int) -> Iterator[tuple[list[int], Tensor]]:
+    """Batches of at most `size` objects: their indices, and their features (B or 1, C, h, w).
+
+    Objects that share a feature, because they are looked at through the same view, are put
+    together, and their feature is given once.
+    """
+    alike: dict[int, list[int]] = {}
+    for i, feature in enumerate(features):
+        alike.setdefault(id(feature), []).append(i)
+    alone = [group[0] for group in alike.values() if len(group) == 1]
+    for group in [alone, *(group for group in alike.values() if len(group) > 1)]:
+        for k in range(0, len(group), size):
+            chunk = group[k : k + size]
+            one = group is not alone
+            yield chunk, torch.stack([features[i] for i in (chunk[:1] if one else chunk)])

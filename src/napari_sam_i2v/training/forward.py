@@ -174,7 +174,7 @@ def _track(model: SamI2V, feature: Tensor, memory: Memory, *, memory_prompts: bo
 def _conditioned(model: SamI2V, feature: Tensor, memory: Memory) -> Tensor:
     """Feature that is conditioned on memory already, to be decoded as one that has none."""
     none = model.no_mem_embed.transpose(1, 2)[..., None]  # what decoding without memory adds
-    return model.condition(feature, memory) - none
+    return model.condition(feature, model.recall(memory)) - none
 
 
 def correct(
