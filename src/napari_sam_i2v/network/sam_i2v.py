@@ -339,6 +339,12 @@ class SamI2V(nn.Module):
 
     def recall(self, memory: Memory) -> MemoryTokens:
         """Make the tokens that memory attention and memory prompts read."""
+        tokens = self._tokens(memory)
+        # Accelerators have kernels for attention as it is; training wants gradients.
+        plain = torch.is_grad_enabled() or tokens.tokens.device.type != "cpu"
+        return tokens if plain else tokens.on_grid(self.config.feature_size)
+
+    def _tokens(self, memory: Memory) -> MemoryTokens:
         cfg = self.config
         batch, count, width = memory.spatial.shape[:3]
         area, parts = cfg.feature_size**2, cfg.hidden_dim // cfg.memory_dim
@@ -360,7 +366,4 @@ class SamI2V(nn.Module):
         bias = None if bool((copies == 1).all()) else copies.float().log()
         on_mask = memory.foreground.flatten(1)
         foreground = torch.cat((on_mask, on_mask.new_ones(pointers.shape[:2])), dim=1)
-        recalled = MemoryTokens(tokens, positions, count * area, foreground, bias)
-        # Accelerators have kernels for attention as it is; training wants gradients.
-        plain = torch.is_grad_enabled() or tokens.device.type != "cpu"
-        return recalled if plain else recalled.on_grid(cfg.feature_size)
+        return MemoryTokens(tokens, positions, count * area, foreground, bias)
