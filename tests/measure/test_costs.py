@@ -1,0 +1,47 @@
+"""Arithmetic of the network: counted in full, and no more than it was."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.network import tiny
+from torch.nn import functional as F
+
+from napari_sam_i2v.measure.costs import FrameCosts, count_flops, frame_costs
+from napari_sam_i2v.network import SamI2V
+from napari_sam_i2v.network.config import get_config
+
+MOST = {
+    "sam-i2v-micro": FrameCosts(shared=866_128_896, per_object=341_842_888),
+    "sam-i2v": FrameCosts(shared=152_052_124_672, per_object=306_489_519_272),
+    "sam-i2v++": FrameCosts(shared=110_868_253_696, per_object=243_476_655_272),
+}
+"""What a frame took when this was last made cheaper: lower it when it is, never raise it."""
+
+
+@pytest.mark.parametrize("name", MOST)
+def test_a_frame_costs_no_more_than_it_did(name: str) -> None:
+    torch.manual_seed(0)
+    model = SamI2V(get_config(name)).eval().requires_grad_(False)
+    found, most = frame_costs(model), MOST[name]
+    assert 0.5 * most.shared < found.shared <= most.shared
+    assert 0.5 * most.per_object < found.per_object <= most.per_object
+
+
+def test_counts_attention_and_products_in_place() -> None:
+    q, k, v = (torch.ones(1, 1, n, 8) for n in (3, 5, 5))
+    products = 2 * 3 * 5 * 8
+    assert count_flops(lambda: F.scaled_dot_product_attention(q, k, v)) == 2 * products
+    out, left, right = torch.zeros(4, 3, 5), torch.ones(4, 3, 8), torch.ones(4, 8, 5)
+    assert count_flops(lambda: out.baddbmm_(left, right)) == 4 * products
+    assert count_flops(lambda: torch.bmm(left, right, out=out)) == 4 * products
+
+
+def test_more_memory_costs_more_per_object_and_the_same_once() -> None:
+    few, many = (frame_costs(tiny.shared(), memories) for memories in (2, 5))
+    assert few.shared == many.shared
+    assert few.per_object < many.per_object
+
+
+def test_total_counts_views_and_objects() -> None:
+    assert FrameCosts(shared=10, per_object=3).total(4, views=2) == 20 + 12
