@@ -6,7 +6,6 @@ small objects look as smooth as they are.
 
 from __future__ import annotations
 
-import colorsys
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_sam_i2v.errors import InputError, OutputError
+from napari_sam_i2v.movies.colours import colour_of
 
-__all__ = ["check_picture", "colour_of", "overlay_sheet", "save_picture"]
+__all__ = ["check_picture", "overlay_sheet", "save_picture"]
 
 Click = tuple[int, int, float, float]
 """(object_id, frame, y, x)."""
@@ -79,14 +79,6 @@ def overlay_sheet(
         for t in shown
     ]
     return np.asarray(_assembled(panels, columns, title))
-
-
-def colour_of(object_id: int) -> tuple[int, int, int]:
-    """Bright colour of an object, RGB; neighbouring ids are far apart."""
-    hue = (0.08 + object_id * 0.618034) % 1.0
-    light = (0.62, 0.72)[object_id // 7 % 2]
-    r, g, b = colorsys.hls_to_rgb(hue, light, 0.95)
-    return round(255 * r), round(255 * g), round(255 * b)
 
 
 def check_picture(path: str | os.PathLike[str], *, overwrite: bool) -> Path:

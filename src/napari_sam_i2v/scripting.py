@@ -190,7 +190,11 @@ def _tracked(job: Job, target: LabelOutput | None, progress: bool) -> Any:
         _drain(job, labels, progress)
         return labels
     store = target.open(
-        shape=job.shape, scale=job.scale, units=job.units, metadata=job.provenance()
+        shape=job.shape,
+        scale=job.scale,
+        units=job.units,
+        metadata=job.provenance(),
+        object_ids={prompt.object_id for prompt in job.prompts},
     )
     try:
         _drain(job, store, progress)

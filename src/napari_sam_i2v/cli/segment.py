@@ -77,7 +77,11 @@ def track_to_file(
     try:
         job = job.with_contrast()
         store = output.open(
-            shape=job.shape, scale=job.scale, units=job.units, metadata=job.provenance()
+            shape=job.shape,
+            scale=job.scale,
+            units=job.units,
+            metadata=job.provenance(),
+            object_ids={prompt.object_id for prompt in job.prompts},
         )
         with stop_on_ctrl_c() as wished, closing(job.run(store)) as results:
             for result in with_progress(results, job.steps, show=False if quiet else None):
