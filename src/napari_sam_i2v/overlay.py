@@ -7,7 +7,7 @@ small objects look as smooth as they are.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from napari_sam_i2v.errors import InputError, OutputError
 from napari_sam_i2v.movies.colours import colour_of
 
-__all__ = ["check_picture", "overlay_sheet", "save_picture"]
+__all__ = ["check_picture", "overlay_frames", "overlay_sheet", "save_picture"]
 
 Click = tuple[int, int, float, float]
 """(object_id, frame, y, x)."""
@@ -79,6 +79,20 @@ def overlay_sheet(
         for t in shown
     ]
     return np.asarray(_assembled(panels, columns, title))
+
+
+def overlay_frames(
+    movie: Any, labels: Any, *, interval: tuple[float, str] | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Draw every frame of a movie with the outlines of its labels.
+
+    Parameters and values are those of `overlay_sheet`, a picture per frame, all of one size.
+    """
+    count = int(movie.shape[0])
+    low, high = _limits(movie, _spread(count, ()))
+    for t in range(count):
+        frame = _grey(np.asarray(movie[t]), low, high)
+        yield np.asarray(_panel(frame, np.asarray(labels[t]), (), _time(t, interval)))
 
 
 def check_picture(path: str | os.PathLike[str], *, overwrite: bool) -> Path:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from napari_sam_i2v.movies.boxes import Box, boxes_of
 from napari_sam_i2v.movies.export import fitting_dtype, planes_of, shape_of
 from napari_sam_i2v.movies.lineage import Lineage, roots_of
 from napari_sam_i2v.movies.output import check_text, write_text
@@ -107,15 +107,12 @@ def compressed_counts(counts: Sequence[int]) -> str:
 def _annotations(labels: Any) -> Iterator[dict[str, Any]]:
     serial = 0
     for t, plane in enumerate(planes_of(labels, fitting_dtype(labels))):
-        ids, numbers = np.unique(plane, return_inverse=True)
-        boxes = ndimage.find_objects(numbers.reshape(plane.shape) + 1)
-        for one, box in zip(ids.tolist(), boxes, strict=True):
-            if one:
-                serial += 1
-                yield {"id": serial, "image_id": t, "track_id": one, **_mask_entry(plane, one, box)}
+        for one, box in boxes_of(plane):
+            serial += 1
+            yield {"id": serial, "image_id": t, "track_id": one, **_mask_entry(plane, one, box)}
 
 
-def _mask_entry(plane: NDArray[Any], one: int, box: tuple[slice, slice]) -> dict[str, Any]:
+def _mask_entry(plane: NDArray[Any], one: int, box: Box) -> dict[str, Any]:
     rows, columns = box
     inside = plane[:, columns] == one  # whole columns: their runs are the mask's
     height, width = plane.shape
