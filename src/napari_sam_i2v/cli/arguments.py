@@ -228,6 +228,10 @@ def _add_evaluate(commands: Any) -> None:
     _add_view(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the session")
     parser.add_argument(
+        "--ctc", action="store_true",
+        help="measure SEG, DET and TRA of the Cell Tracking Challenge too (extra: ctc)",
+    )  # fmt: skip
+    parser.add_argument(
         "--json", type=Path, metavar="FILE.json", help="write all numbers, of every object too"
     )
     parser.add_argument(
