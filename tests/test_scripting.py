@@ -258,6 +258,8 @@ def test_session_takes_files_and_layers(tmp_path: Path, network) -> None:
 
 
 def test_a_session_exports_with_its_divisions(tmp_path: Path, network) -> None:
+    from napari_sam_i2v import Session
+
     session = Session(tiny.blobs(), model=network, device="cpu")
     session.add_mask(4, 0, mask=square() > 0)
     session.labels[:3, 6:18, 8:20] = 4
