@@ -17,7 +17,14 @@ from scipy import ndimage
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.movies.boxes import boxes_of
 
-__all__ = ["LASTING", "SMALLEST_PART", "ProposedDivision", "as_json", "propose_divisions"]
+__all__ = [
+    "LASTING",
+    "SMALLEST_PART",
+    "ProposedDivision",
+    "as_json",
+    "propose_divisions",
+    "two_parts",
+]
 
 LASTING = 3
 """Frames for which two parts must stay apart: a mask that flickers does so for one or two."""
@@ -100,6 +107,21 @@ def propose_divisions(
         for one in [one for one in watched if one not in here]:
             watched[one] = _Watch(whole=watched[one].whole)
     return sorted(found, key=lambda one: (one.frame, one.object_id))
+
+
+def two_parts(
+    plane: NDArray[Any], object_id: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """Give the two largest parts of an object on a frame as masks (Y, X), the larger first.
+
+    None where it is whole, or not there.
+    """
+    parts, count = ndimage.label(plane == object_id, structure=_TOUCHING)
+    if count < 2:
+        return None
+    areas = np.bincount(parts.ravel())[1:]
+    first, second = np.argsort(-areas, kind="stable")[:2].tolist()
+    return parts == first + 1, parts == second + 1
 
 
 def as_json(proposals: Sequence[ProposedDivision]) -> str:
