@@ -167,6 +167,8 @@ def test_the_command_names_what_may_have_divided(
         (["--to", "labels.tif"], "exists"),
         (["--to", "o.gif"], "needs the movie"),
         (["--to", "gif=o.gif"], "Formats are"),
+        (["--to", "o.csv", "--lineage", "nowhere.csv"], "no division is noted there"),
+        (["--to", "o.csv", "--lineage", "nowhere.txt"], "four whole numbers per track"),
     ],
 )
 def test_wrong_use_is_said_in_a_line_and_writes_nothing(

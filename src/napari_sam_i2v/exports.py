@@ -203,6 +203,12 @@ def open_tracked(
     from napari_sam_i2v.movies.lineage_notes import read_lineage
     from napari_sam_i2v.movies.movie import open_movie
 
+    divisions = read_lineage(labels if lineage is None else lineage)
+    if lineage is not None and not divisions:
+        raise InputError(
+            f"{lineage}: no division is noted there; a text as man_track.txt is required, a line "
+            "“label first last parent” per object"
+        )
     planes = open_movie(labels)
     if planes.ndim != 3 or planes.dtype.kind not in "bui":
         raise InputError(
@@ -218,7 +224,7 @@ def open_tracked(
     unknown = planes.units == (TIME_UNKNOWN, SPACE_UNKNOWN, SPACE_UNKNOWN)
     known = pixels if pixels is not None and unknown else planes
     return Tracked(
-        labels=planes, lineage=read_lineage(labels if lineage is None else lineage),
+        labels=planes, lineage=divisions,
         scale=known.scale, units=known.units, movie=pixels,
         movie_path=None if movie is None else Path(movie),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam_i2v.movies.boxes import Box, boxes_of
 from napari_sam_i2v.movies.export import shape_of
 from napari_sam_i2v.movies.lineage import Lineage, LinkGraph, link_graph
 from napari_sam_i2v.movies.output import check_text, write_text
@@ -147,20 +148,26 @@ def _add_spots(
     frames = table["frame"].astype(np.int64)
     for t in np.unique(frames).tolist():
         plane = np.asarray(labels[t])
+        boxes = dict(boxes_of(plane))
         here = _add(spots, "SpotsInFrame", frame=t)
-        for row in np.flatnonzero(frames == t).tolist():
-            _add_spot(here, {name: v[row].item() for name, v in table.items()}, row, plane, scale)
+        for number in np.flatnonzero(frames == t).tolist():
+            row = {name: values[number].item() for name, values in table.items()}
+            one = int(row["object_id"])
+            _add_spot(here, row, number, _outline(plane, one, boxes[one]), scale)
 
 
 def _add_spot(
-    frame: Element, row: Mapping[str, Any], number: int, plane: NDArray[Any], scale: Triple
+    frame: Element,
+    row: Mapping[str, Any],
+    number: int,
+    outline: NDArray[np.float64],
+    scale: Triple,
 ) -> None:
     t, y, x = (float(step) for step in scale)
     quality = float(row.get("confidence", np.nan))
     area = float(row["area"]) * y * x
     mean = float(row.get("mean_intensity", np.nan))
     measured = {"MEAN_INTENSITY_CH1": mean if np.isfinite(mean) else 0.0}
-    outline = _outline(plane == row["object_id"])
     middle = np.array([row["centroid_y"], row["centroid_x"]])
     corners = ((outline - middle) * (y, x))[:, ::-1]
     spot = _add(
@@ -174,17 +181,15 @@ def _add_spot(
     spot.text = " ".join(f"{value:.5g}" for value in corners.ravel().tolist())
 
 
-def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Corners (N, 2), as (y, x), of the polygon around a mask's largest part."""
+def _outline(plane: NDArray[Any], object_id: int, box: Box) -> NDArray[np.float64]:
+    """Corners (N, 2), as (y, x), of the polygon around an object's largest part."""
     from skimage.measure import approximate_polygon, find_contours
 
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, left = int(rows[0]), int(columns[0])
-    crop = np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1], 1)
+    crop = np.pad(plane[box] == object_id, 1)
     lines = find_contours(crop.astype(np.float32), 0.5, fully_connected="high")
     widest = max(lines, key=_enclosed)
     corners: NDArray[np.float64] = approximate_polygon(widest, _SMOOTH)[:-1]  # it ends as it began
-    return corners - 1 + (top, left)
+    return corners - 1 + (box[0].start, box[1].start)
 
 
 def _enclosed(line: NDArray[np.float64]) -> float:
