@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,15 @@ def test_the_names_are_public():
     assert napari_sam_i2v.export is export
     assert napari_sam_i2v.open_tracked is open_tracked
     assert napari_sam_i2v.Tracked is Tracked
+
+
+def test_a_path_that_may_name_a_patient_stays_out(tmp_path: Path, tracked: Tracked):
+    for suffix, expected in ((".dcm", False), (".tif", True)):
+        where = tmp_path / f"Smith{suffix}"
+        named = replace(tracked, movie_path=where)
+        for name in ("trackmate", "coco"):
+            path = export(named, tmp_path / NAMES[name], to=name, overwrite=True)
+            assert ("Smith" in path.read_text()) is (expected and name == "trackmate")
 
 
 # ---- the command ------------------------------------------------------------------------------

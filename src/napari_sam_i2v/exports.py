@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Format", "Tracked", "check_export", "export", "format_of", "open_tracked"]
 
+OPENED_BY_FIJI = (".tif", ".tiff")
+"""Movies that a TrackMate file refers to; what else lies at a path may be a patient's."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tracked:
@@ -270,9 +273,11 @@ def _geff(tracked: Tracked, path: Path, overwrite: bool) -> Path:
 def _trackmate(tracked: Tracked, path: Path, overwrite: bool) -> Path:
     from napari_sam_i2v.movies.trackmate import save_trackmate
 
+    where = tracked.movie_path
     return save_trackmate(
         tracked.columns, tracked.labels, path, lineage=tracked.lineage, scale=tracked.scale,
-        units=tracked.units, movie_path=tracked.movie_path, overwrite=overwrite,
+        units=tracked.units, overwrite=overwrite,
+        movie_path=where if where is not None and where.suffix.lower() in OPENED_BY_FIJI else None,
     )  # fmt: skip
 
 
@@ -286,7 +291,7 @@ def _csv(tracked: Tracked, path: Path, overwrite: bool) -> Path:
 def _coco(tracked: Tracked, path: Path, overwrite: bool) -> Path:
     from napari_sam_i2v.movies.coco import save_coco
 
-    name = "movie" if tracked.movie_path is None else tracked.movie_path.name
+    name = str(getattr(tracked.movie, "name", "movie"))  # a reader may hide who is in a file
     return save_coco(tracked.labels, path, lineage=tracked.lineage, name=name, overwrite=overwrite)
 
 

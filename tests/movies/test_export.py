@@ -230,3 +230,13 @@ def test_every_object_has_its_colour_as_ome_zarr_has_it(tmp_path: Path, zarr_for
     ]
     assert found["version"] == ("0.4" if zarr_format == 2 else "0.5")
     assert list_labels(tmp_path / "image.zarr") == ("cells",)
+
+
+def test_an_independent_reader_finds_colours_axes_and_scale(tmp_path: Path) -> None:
+    yaozarrs = pytest.importorskip("yaozarrs", reason="the extra test installs yaozarrs")
+    path = save_ome_zarr(LABELS, tmp_path / "cells.zarr", scale=SCALE, units=UNITS)
+    found = yaozarrs.open_group(str(path)).ome_metadata()
+    assert [one.label_value for one in found.image_label.colors] == np.unique(LABELS)[1:].tolist()
+    (image,) = found.multiscales
+    assert [(one.name, one.unit) for one in image.axes] == list(zip("tyx", UNITS, strict=True))
+    assert tuple(image.datasets[0].coordinateTransformations[0].scale) == SCALE
