@@ -86,6 +86,16 @@ def test_a_truth_on_some_frames_gives_seg_alone():
     assert (scores.seg, scores.det, scores.tra) == (1, None, None)
 
 
+def test_an_object_that_fills_the_frame():
+    labels = np.ones((3, 10, 10), np.uint16)
+    half = labels.copy()
+    half[:, :4] = 0
+    scores = ctc_scores(half, labels, starts={1: 0})
+    assert (scores.seg, scores.det, scores.tra) == (pytest.approx(0.6), 1, 1)
+    scores = ctc_scores(labels, half, starts={1: 0})
+    assert (scores.seg, scores.det, scores.tra) == (pytest.approx(0.6), 1, 1)
+
+
 def test_nothing_found_is_zero():
     scores = ctc_scores(np.zeros_like(truth()), truth(), starts=STARTS)
     assert (scores.seg, scores.det, scores.tra) == (0, 0, 0)

@@ -138,14 +138,17 @@ class _Judged:
 
 
 class _Chosen:
-    """Some of the frames, as if there were no others."""
+    """Some of the frames, as if there were no others, with a row of background below.
+
+    The library takes the lowest value of a mask for background, whatever it is.
+    """
 
     def __init__(self, labels: _Judged, frames: Sequence[int]) -> None:
         self.labels, self.frames = labels, frames
-        self.shape = (len(frames), *labels.shape[1:])
+        self.shape = (len(frames), labels.shape[1] + 1, labels.shape[2])
 
     def __getitem__(self, k: int) -> NDArray[Any]:
-        return self.labels[self.frames[k]]
+        return np.pad(self.labels[self.frames[k]], ((0, 1), (0, 0)))
 
 
 def _write(
