@@ -193,6 +193,41 @@ def test_quiet_says_nothing(segment: Run) -> None:
     assert segment("--quiet") == (0, "", "")
 
 
+# ---- in other formats -------------------------------------------------------------------------
+
+
+def test_segment_writes_what_other_tools_read(segment: Run, here: Path) -> None:
+    mask = np.zeros((tiny.SIZE, tiny.SIZE), np.uint8)
+    mask[6:18, 8:20] = 4  # a mask prompt is answered by itself, whatever the network
+    tifffile.imwrite("mask.tif", mask)
+    options = ("--export", "ctc=01_RES", "--export", "table.csv")
+    code, out, err = segment(*options, prompts="mask.tif")
+    assert (code, err) == (0, "")
+    assert {"01_RES: ctc", "table.csv: csv"} <= set(out.splitlines())
+    masks = np.stack([tifffile.imread(path) for path in sorted(Path("01_RES").glob("*.tif"))])
+    np.testing.assert_array_equal(masks > 0, tifffile.imread("labels.tif") > 0)
+    header, *rows = Path("table.csv").read_text().splitlines()
+    assert "mean_intensity" in header and "parent_id" in header
+    row = dict(zip(header.split(","), rows[0].split(","), strict=True))
+    assert 0 <= float(row["confidence"]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [("ctc=here", "here exists"), ("labels.tif", "named twice"), ("nowhere/o.csv", "nowhere")],
+)
+def test_an_export_that_cannot_be_is_refused_before_tracking(
+    segment: Run, here: Path, given: str, message: str
+) -> None:
+    (here / "here").mkdir()
+    (here / "here" / "mine").touch()
+    before = listing(here)
+    code, _, err = segment("--export", given)
+    assert code == 2
+    assert message in the_error(err)
+    assert listing(here) == before
+
+
 # ---- what is refused --------------------------------------------------------------------------
 
 

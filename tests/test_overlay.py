@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from napari_sam_i2v.errors import InputError, OutputError
-from napari_sam_i2v.overlay import check_picture, colour_of, overlay_sheet, save_picture
+from napari_sam_i2v.movies.colours import colour_of
+from napari_sam_i2v.overlay import check_picture, overlay_sheet, save_picture
 
 
 def scene() -> tuple[np.ndarray, np.ndarray]:

@@ -255,3 +255,17 @@ def test_session_takes_files_and_layers(tmp_path: Path, network) -> None:
     other = Session(str(tmp_path / "movie.tif"), model=network, device="cpu")
     assert other.shape == (4, 48, 48)
     assert other.labels_layer().data.shape == (4, 48, 48)
+
+
+def test_a_session_exports_with_its_divisions(tmp_path: Path, network) -> None:
+    from napari_sam_i2v import Session
+
+    session = Session(tiny.blobs(), model=network, device="cpu")
+    session.add_mask(4, 0, mask=square() > 0)
+    session.labels[:3, 6:18, 8:20] = 4
+    session.labels[3:, 6:18, 8:20] = 9
+    session.lineage[9] = (4, 3)
+    session.export(tmp_path / "01_RES", to="ctc")
+    assert (tmp_path / "01_RES" / "res_track.txt").read_text() == "4 0 2 0\n9 3 5 4\n"
+    text = session.export(tmp_path / "table.csv").read_text()
+    assert "mean_intensity" in text.splitlines()[0]

@@ -10,18 +10,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_sam_i2v.exports import Tracked, export, open_tracked
     from napari_sam_i2v.movies.movie import open_movie
     from napari_sam_i2v.network.checkpoints import load_model
     from napari_sam_i2v.scripting import Session, segment
 
     __version__: str
 
-__all__ = ["Session", "__version__", "load_model", "open_movie", "segment"]
+__all__ = [
+    "Session",
+    "Tracked",
+    "__version__",
+    "export",
+    "load_model",
+    "open_movie",
+    "open_tracked",
+    "segment",
+]
 
 _HOMES = {
     "Session": "napari_sam_i2v.scripting",
+    "Tracked": "napari_sam_i2v.exports",
+    "export": "napari_sam_i2v.exports",
     "load_model": "napari_sam_i2v.network.checkpoints",
     "open_movie": "napari_sam_i2v.movies.movie",
+    "open_tracked": "napari_sam_i2v.exports",
     "segment": "napari_sam_i2v.scripting",
 }
 

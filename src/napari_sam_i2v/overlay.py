@@ -6,9 +6,8 @@ small objects look as smooth as they are.
 
 from __future__ import annotations
 
-import colorsys
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_sam_i2v.errors import InputError, OutputError
+from napari_sam_i2v.movies.colours import colour_of
 
-__all__ = ["check_picture", "colour_of", "overlay_sheet", "save_picture"]
+__all__ = ["check_picture", "overlay_frames", "overlay_sheet", "save_picture"]
 
 Click = tuple[int, int, float, float]
 """(object_id, frame, y, x)."""
@@ -81,12 +81,18 @@ def overlay_sheet(
     return np.asarray(_assembled(panels, columns, title))
 
 
-def colour_of(object_id: int) -> tuple[int, int, int]:
-    """Bright colour of an object, RGB; neighbouring ids are far apart."""
-    hue = (0.08 + object_id * 0.618034) % 1.0
-    light = (0.62, 0.72)[object_id // 7 % 2]
-    r, g, b = colorsys.hls_to_rgb(hue, light, 0.95)
-    return round(255 * r), round(255 * g), round(255 * b)
+def overlay_frames(
+    movie: Any, labels: Any, *, interval: tuple[float, str] | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Draw every frame of a movie with the outlines of its labels.
+
+    Parameters and values are those of `overlay_sheet`, a picture per frame, all of one size.
+    """
+    count = int(movie.shape[0])
+    low, high = _limits(movie, _spread(count, ()))
+    for t in range(count):
+        frame = _grey(np.asarray(movie[t]), low, high)
+        yield np.asarray(_panel(frame, np.asarray(labels[t]), (), _time(t, interval)))
 
 
 def check_picture(path: str | os.PathLike[str], *, overwrite: bool) -> Path:

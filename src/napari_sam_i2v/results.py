@@ -8,7 +8,7 @@ complete: then it becomes the TIFF, or takes the place of the older result.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +68,9 @@ class LabelOutput:
         scale: tuple[float, float, float],
         units: tuple[str, str, str],
         metadata: Mapping[str, Any],
+        object_ids: Iterable[int] = (),
     ) -> LabelStore:
-        """Make the store (T, Y, X) that frames are written to."""
+        """Make the store (T, Y, X) that frames are written to, with colours for the objects."""
         from napari_sam_i2v.movies.labels import LabelStore
 
         self._store = LabelStore.create(
@@ -77,6 +78,7 @@ class LabelOutput:
             shape=shape, scale=scale, units=units, metadata=metadata,
             name=self.path.stem, overwrite=self.overwrite,
         )  # fmt: skip
+        self._store.colour(object_ids)
         return self._store
 
     def finish(self) -> Path:

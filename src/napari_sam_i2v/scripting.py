@@ -174,6 +174,25 @@ class Session(EngineSession):
         """
         super().add_prompts(self.source.prompts(prompts))
 
+    def export(
+        self, path: str | os.PathLike[str], *, to: str | None = None, overwrite: bool = False
+    ) -> Path:
+        """Write the labels, with the divisions and how sure the answers were.
+
+        Parameters and errors are those of `napari_sam_i2v.export`.
+        """
+        from napari_sam_i2v.exports import Tracked, export
+
+        pixels = self.source.pixels
+        known = {
+            name: getattr(pixels, name) for name in ("scale", "units") if hasattr(pixels, name)
+        }
+        tracked = Tracked(
+            labels=self.labels, lineage=dict(self.lineage), movie=pixels,
+            movie_path=getattr(pixels, "path", None), confidence=self.confidence, **known,
+        )  # fmt: skip
+        return export(tracked, path, to=to, overwrite=overwrite)
+
     def labels_layer(self) -> Any:
         """Return a napari Labels layer that shows this session's labels where the movie lies."""
         return self.source.labels_layer(self.labels)
@@ -190,7 +209,11 @@ def _tracked(job: Job, target: LabelOutput | None, progress: bool) -> Any:
         _drain(job, labels, progress)
         return labels
     store = target.open(
-        shape=job.shape, scale=job.scale, units=job.units, metadata=job.provenance()
+        shape=job.shape,
+        scale=job.scale,
+        units=job.units,
+        metadata=job.provenance(),
+        object_ids={prompt.object_id for prompt in job.prompts},
     )
     try:
         _drain(job, store, progress)

@@ -265,11 +265,26 @@ class Workbench:
             yield from edits.swap(self.session, a, b, frame=frame)
         self._rewrite((a, b))
 
-    def divide(self, mother: int, *, frame: int, daughters: Sequence[int]) -> Iterator[int]:
-        """Mark a division; yields frames written."""
+    def divide(
+        self,
+        mother: int,
+        *,
+        frame: int,
+        daughters: Sequence[int],
+        masks: Sequence[NDArray[np.bool_]] = (),
+    ) -> Iterator[int]:
+        """Mark a division; yields frames written.
+
+        `masks` (Y, X) are what the daughters are on that frame, where that is known: they become
+        their prompts.
+        """
         touched = (mother, *daughters)
         with self.history.step(f"division of {mother}", touched):
             yield from edits.divide(self.session, mother, frame=frame, daughters=daughters)
+            for daughter, mask in zip(daughters, masks, strict=False):
+                prompt = Prompt(daughter, frame, mask=mask, correction=True)
+                self._replace(daughter, frame, [prompt], lambda: True)
+                yield frame
         self._rewrite(touched)
 
     def lock_objects(self, objects: Sequence[int], *, locked: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,30 @@ def test_a_frame_that_cannot_be_read_fails_on_the_way(
     assert "one, protocol click: Frame" in err
     assert "Nothing was written." in err
     assert not Path("r.json").exists()
+
+
+def test_measures_of_the_cell_tracking_challenge(evaluate: Run, data: Path) -> None:
+    pytest.importorskip("ctc_metrics", reason="the extra ctc is not installed")
+    (data / "two" / "annotated_frames.txt").write_text("0\n1\n")
+    code, out, err = evaluate("data", "--ctc", "--json", "a.json", "--markdown", "a.md")
+    assert code == 0
+    assert "warning" not in err
+    lines = out.splitlines()
+    at = next(k for k, line in enumerate(lines) if line.startswith("Cell Tracking Challenge"))
+    assert lines[at + 2].split() == ["movie", "SEG", "DET", "TRA"]
+    assert "| movie | SEG | DET | TRA |" in Path("a.md").read_text(encoding="utf-8")
+    movies = json.loads(Path("a.json").read_text())["protocols"]["click"]["movies"]
+    one, two = movies["one"]["CTC"], movies["two"]["CTC"]
+    assert all(0 <= one[name] <= 1 for name in ("SEG", "DET", "TRA"))
+    assert (two["DET"], two["TRA"]) == (None, None)
+    assert 0 <= two["SEG"] <= 1
+
+
+def test_without_the_library_the_extra_is_named_before_anything_runs(
+    evaluate: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ctc_metrics", None)
+    code, out, err = evaluate("data", "--ctc")
+    assert (code, out) == (2, "")
+    assert "napari-sam-i2v[ctc]" in err
+    assert evaluate("data", "--quiet", "--json", "a.json")[0] == 0  # all else works

@@ -14,6 +14,7 @@ import zarr
 
 from napari_sam_i2v.errors import InputError, OutputError
 from napari_sam_i2v.movies import export
+from napari_sam_i2v.movies.colours import colour_of
 from napari_sam_i2v.movies.export import save_ome_zarr, save_tiff
 from napari_sam_i2v.movies.labels import LabelStore
 from napari_sam_i2v.movies.movie import open_movie
@@ -168,7 +169,7 @@ def test_a_movie_is_not_overwritten(tmp_path: Path) -> None:
         save_tiff(LABELS, path, overwrite=True)
     (tmp_path / "folder.tif").mkdir()
     (tmp_path / "folder.tif" / "a").touch()
-    with pytest.raises(OutputError, match="not a label store"):
+    with pytest.raises(OutputError, match="not a result which napari-sam-i2v wrote"):
         save_tiff(LABELS, tmp_path / "folder.tif", overwrite=True)
     assert path.read_bytes() == before
 
@@ -209,3 +210,33 @@ def test_labels_inside_an_image(tmp_path: Path, zarr_format: int) -> None:
     np.testing.assert_array_equal(np.asarray(movie), LABELS)
     inside = zarr.open_group(str(tmp_path / "movie.zarr" / "labels" / "cells"), mode="r")
     assert inside.metadata.zarr_format == zarr_format
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_every_object_has_its_colour_as_ome_zarr_has_it(tmp_path: Path, zarr_format: int) -> None:
+    image = zarr.create_group(str(tmp_path / "image.zarr"), zarr_format=zarr_format)
+    multiscales = [{"axes": [{"name": one} for one in "tyx"], "datasets": [{"path": "0"}]}]
+    ome = {"multiscales": multiscales}
+    image.attrs.update(ome if zarr_format == 2 else {"ome": {"version": "0.5", **ome}})
+    (tmp_path / "image.zarr" / "labels").mkdir()
+    labels = np.zeros((2, 4, 5), np.uint16)
+    labels[0, 0], labels[1, 2] = 3, 900
+    path = save_ome_zarr(labels, tmp_path / "image.zarr" / "labels" / "cells")
+    attributes = dict(zarr.open_group(str(path), mode="r").attrs)
+    found = (attributes if zarr_format == 2 else attributes["ome"])["image-label"]
+    assert [one["label-value"] for one in found["colors"]] == [3, 900]
+    assert [tuple(one["rgba"]) for one in found["colors"]] == [
+        (*colour_of(i), 255) for i in (3, 900)
+    ]
+    assert found["version"] == ("0.4" if zarr_format == 2 else "0.5")
+    assert list_labels(tmp_path / "image.zarr") == ("cells",)
+
+
+def test_an_independent_reader_finds_colours_axes_and_scale(tmp_path: Path) -> None:
+    yaozarrs = pytest.importorskip("yaozarrs", reason="the extra test installs yaozarrs")
+    path = save_ome_zarr(LABELS, tmp_path / "cells.zarr", scale=SCALE, units=UNITS)
+    found = yaozarrs.open_group(str(path)).ome_metadata()
+    assert [one.label_value for one in found.image_label.colors] == np.unique(LABELS)[1:].tolist()
+    (image,) = found.multiscales
+    assert [(one.name, one.unit) for one in image.axes] == list(zip("tyx", UNITS, strict=True))
+    assert tuple(image.datasets[0].coordinateTransformations[0].scale) == SCALE

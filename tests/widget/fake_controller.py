@@ -45,6 +45,7 @@ class FakeController:
 
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
+        self.proposals: list[Any] = []
         self.calls: list[tuple[Any, ...]] = []
         self.refuse: Exception | None = None
         self.opened = False
@@ -252,6 +253,18 @@ class FakeController:
 
     def save_measurements(self, path: Path) -> None:
         self._note("save_measurements", path)
+
+    def save_export(self, to: str, path: Path) -> None:
+        self._note("save_export", to, path)
+
+    def find_divisions(self) -> None:
+        self._note("find_divisions")
+
+    def show_proposal(self, proposal: Any) -> None:
+        self._note("show_proposal", proposal.object_id)
+
+    def accept_proposal(self, proposal: Any) -> None:
+        self._note("accept_proposal", proposal.object_id)
 
     def add_tracks(self) -> None:
         self._note("add_tracks")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu
 from tests.widget.fake_controller import FakeController, Row
 
 from napari_sam_i2v.errors import MovieError
+from napari_sam_i2v.measure.divisions import ProposedDivision
 from napari_sam_i2v.widget.choices import OpenChoices
 from napari_sam_i2v.widget.dock import TrackWidget
 from napari_sam_i2v.widget.keys import KEYS, KeysHelp
@@ -393,6 +395,35 @@ def test_saving_adds_the_suffix(three, control, monkeypatch):
         ("save_measurements", Path("/x/c.csv")),
         ("add_tracks",),
     ]
+
+
+def test_exports_for_other_tools(three, control, monkeypatch):
+    answers = iter([("/x/01_RES", ""), ("/x/a", "GEFF (*.geff)"), ("/x/b", "GIF (*.gif)")])
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: next(answers))
+    exports = entries(three.more_menu)["Export for other tools"].menu()
+    menu = {a.text(): a for a in exports.actions()}
+    for name in ("Cell Tracking Challenge folder…", "GEFF…", "Overlay movie…"):
+        menu[name].trigger()
+    assert control.calls == [
+        ("save_export", "ctc", Path("/x/01_RES")),
+        ("save_export", "geff", Path("/x/a.geff")),
+        ("save_export", "overlay", Path("/x/b.gif")),
+    ]
+
+
+def test_proposed_divisions_are_shown_and_accepted(three, control):
+    control.proposals = [ProposedDivision(2, 3, ((1.0, 1.0), (5.0, 5.0)), (9, 9))]
+
+    def entry(*names: str) -> Any:
+        found = entries(three.more_menu)
+        for name in names[:-1]:
+            found = {a.text(): a for a in found[name].menu().actions()}
+        return found[names[-1]]
+
+    entry("Possible divisions", "Look for divisions").trigger()
+    entry("Possible divisions", "Object 2, frame 3", "Show").trigger()
+    entry("Possible divisions", "Object 2, frame 3", "Divide").trigger()
+    assert control.calls == [("find_divisions",), ("show_proposal", 2), ("accept_proposal", 2)]
 
 
 def test_choices_before_opening(dock, control, monkeypatch, qtbot):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from napari.components import ViewerModel
 from tests.network import tiny
 from tests.propagation.fakes import BrightEngine, discs, only
 
-from napari_sam_i2v.errors import PromptError
+from napari_sam_i2v.errors import OutputError, PromptError
+from napari_sam_i2v.movies.lineage_notes import read_lineage
 from napari_sam_i2v.prompt_files import read_prompts
 from napari_sam_i2v.propagation import session as session_module
 from napari_sam_i2v.propagation.history import RecordedLabels
@@ -591,6 +593,61 @@ def test_saving_gives_the_files_of_the_command_line(
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 2
     tracks = viewer.layers["cells tracks"]
     np.testing.assert_array_equal(tracks.scale, (2.0, 0.5, 0.5))
+
+
+def test_exports_for_other_tools_carry_divisions(
+    controller: TrackController, tmp_path: Path
+) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    controller.go_to(6)
+    controller.divide(2)
+    drive(controller)
+    controller.save_export("ctc", tmp_path / "01_RES")
+    controller.save_labels(tmp_path / "labels.tif")
+    drive(controller)
+    assert read_lineage(tmp_path / "01_RES")[3] == (2, 6)
+    assert read_lineage(tmp_path / "labels.tif") == {3: (2, 6), 4: (2, 6)}
+    with pytest.raises(OutputError, match="exists"):
+        controller.save_export("ctc", tmp_path / "01_RES")
+
+
+def test_a_division_is_proposed_and_accepted(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    told = Told(controller)
+    controller.find_divisions()
+    drive(controller)
+    assert (controller.proposals, told.notes[-1]) == ([], "No object falls into two lasting parts.")
+    store = controller._kept_now().folder.labels
+    for t in range(4, 9):
+        plane = store[t]
+        plane[:6, :6] = 1
+        store[t] = plane
+    controller.find_divisions()
+    drive(controller)
+    (proposal,) = controller.proposals
+    assert (proposal.object_id, proposal.frame) == (1, 4)
+    assert (controller.frame, controller.current_object) == (4, 1)
+    whole = planes(controller)[4] == 1
+    controller.accept_proposal(proposal)
+    drive(controller)
+    assert {row.object_id: row.mother for row in controller.rows()} == {1: None, 2: None, 3: 1,
+                                                                       4: 1}  # fmt: skip
+    after = planes(controller)[4]
+    assert not (after == 1).any()
+    np.testing.assert_array_equal((after == 3) | (after == 4), whole)
+    assert (after == 3).sum() >= (after == 4).sum() == 36
+    assert controller.proposals == []
+    controller.undo()
+    drive(controller)
+    np.testing.assert_array_equal(planes(controller)[4] == 1, whole)
+    controller.accept_proposal(replace(proposal, frame=2))
+    drive(controller)
+    assert "not in two parts on frame 2" in told.problems[-1]
+    assert {row.mother for row in controller.rows()} == {None}
 
 
 def test_a_fixed_z_of_a_volume_is_tracked_and_shown_there(

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from napari_sam_i2v.cli.console import PROGRAM, say_error
 
 SAMPLE_NAMES = ("nuclei", "migration", "chamber")
+FORMAT_NAMES = "tiff, ome-zarr, ctc, geff, trackmate, csv, coco, divisions, overlay"
 PROTOCOL_NAMES = ("click", "clicks3", "box", "mask", "interactive")
 
 
@@ -39,7 +40,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_segment, _add_demo, _add_models, _add_train, _add_evaluate):
+    for add in (_add_segment, _add_export, _add_demo, _add_models, _add_train, _add_evaluate):
         add(commands)
     return parser.parse_args(argv)
 
@@ -110,8 +111,43 @@ def _add_segment(commands: Any) -> None:
         "--confidence", type=Path, metavar="FILE.csv",
         help="write how sure every answer is: object_id,frame,confidence,score,iou,area",
     )  # fmt: skip
+    parser.add_argument(
+        "--export", action="append", default=[], metavar="FORMAT=PATH",
+        help=f"write the result in another format too; as often as wanted: {FORMAT_NAMES}",
+    )  # fmt: skip
     parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of torch")
     _add_overwrite(parser, "replace an older result, and what a stopped run left beside it")
+
+
+def _add_export(commands: Any) -> None:
+    parser = _command(
+        commands, "export", "write labels that are there in the formats of other tools",
+        epilog=(
+            f"formats: {FORMAT_NAMES}.\n"
+            "FORMAT= may be left out where the suffix tells; a name without one is a folder for "
+            "ctc.\nDivisions that are noted with the labels, by us or in a res_track.txt or "
+            "man_track.txt beside\nmasks, go along.\n\n"
+            f"  {PROGRAM} export labels.tif --to ctc=01_RES --to trackmate=tracks.xml"
+        ),
+    )  # fmt: skip
+    parser.add_argument(
+        "labels", metavar="LABELS", type=Path, help="TIFF, OME-Zarr, or a folder of masks"
+    )
+    parser.add_argument(
+        "--to", action="append", required=True, metavar="FORMAT=PATH",
+        help="as often as wanted",
+    )  # fmt: skip
+    parser.add_argument(
+        "--movie", type=Path, metavar="MOVIE",
+        help="the movie that was tracked, for intensities and overlays",
+    )  # fmt: skip
+    parser.add_argument("--channel", metavar="C", help="channel of it, by number or name")
+    parser.add_argument("--z", type=int, metavar="Z", help="plane of it, with depth")
+    parser.add_argument(
+        "--lineage", type=Path, metavar="FILE",
+        help="divisions: text as man_track.txt, a line “label first last parent” per object",
+    )  # fmt: skip
+    _add_overwrite(parser, "replace older results; folders and label files only if we wrote them")
 
 
 def _add_demo(commands: Any) -> None:
@@ -191,6 +227,10 @@ def _add_evaluate(commands: Any) -> None:
     _add_network(parser)
     _add_view(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the session")
+    parser.add_argument(
+        "--ctc", action="store_true",
+        help="measure SEG, DET and TRA of the Cell Tracking Challenge too (extra: ctc)",
+    )  # fmt: skip
     parser.add_argument(
         "--json", type=Path, metavar="FILE.json", help="write all numbers, of every object too"
     )

@@ -15,6 +15,7 @@ from napari_sam_i2v.movies.output import check_text, write_text
 
 if TYPE_CHECKING:
     from napari_sam_i2v.measure.cases import Case
+    from napari_sam_i2v.measure.ctc import CtcScores
     from napari_sam_i2v.measure.protocols import Outcome, Protocol, Tracker
     from napari_sam_i2v.measure.report import Evaluation
 
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
 def run(args: argparse.Namespace) -> None:
     """Check everything, run all protocols on all movies, then report."""
     from napari_sam_i2v.measure.cases import load_cases
+    from napari_sam_i2v.measure.ctc import check_ctc
     from napari_sam_i2v.measure.protocols import check_protocol
     from napari_sam_i2v.measure.report import as_json, as_markdown, as_text
 
     files = _checked_files(args)
+    if args.ctc:
+        check_ctc()
     say = _silent if args.quiet else _say
     cases = load_cases(args.data, note=partial(say_error, kind="note") if not args.quiet else None)
     for protocol in args.protocol:
@@ -63,7 +67,7 @@ def _evaluate(
     for protocol in args.protocol:
         for case in cases:
             outcome = _outcome(case, protocol, tracker, quiet=args.quiet)
-            reports.append(movie_report(outcome))
+            reports.append(movie_report(outcome, _ctc(outcome) if args.ctc else None))
             if protocol == "click":
                 rows += samples(outcome)
             say(_progress_line(reports[-1]))
@@ -110,6 +114,13 @@ def _outcome(case: Case, protocol: Protocol, tracker: Tracker, *, quiet: bool) -
         return run_protocol(case, protocol, tracker, watch=watch)
     except SamI2VError as error:
         raise Failed(f"{case.name}, protocol {protocol}: {error} Nothing was written.") from error
+
+
+def _ctc(outcome: Outcome) -> CtcScores:
+    from napari_sam_i2v.measure.ctc import ctc_scores
+
+    case = outcome.case
+    return ctc_scores(outcome.labels, case.truth, starts=case.starts, frames=case.annotated)
 
 
 def _progress_line(report: Any) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam_i2v.cli.console import Failed, Interrupted, stop_on_ctrl_c
+from napari_sam_i2v.cli.export import checked_exports, division_lines, write_exports
 from napari_sam_i2v.errors import SamI2VError
+from napari_sam_i2v.exports import Tracked, open_tracked
 from napari_sam_i2v.job import Job, Settings, make_job, parse_frames
 from napari_sam_i2v.movies.output import check_text, write_text
 from napari_sam_i2v.results import LabelOutput
@@ -24,6 +27,9 @@ def run(args: argparse.Namespace) -> None:
     output = LabelOutput(args.output, overwrite=args.overwrite)
     if args.confidence is not None:
         check_text(args.confidence, suffix=".csv", overwrite=args.overwrite)
+    exports = checked_exports(
+        args.export, has_movie=True, overwrite=args.overwrite, taken=[output.path]
+    )
     job = _checked_job(args)
     if args.threads:
         import torch
@@ -37,12 +43,22 @@ def run(args: argparse.Namespace) -> None:
     finally:
         if args.confidence is not None and confidence.object_ids:
             write_text(args.confidence, confidence.as_csv(), overwrite=args.overwrite)
+    tracked = _tracked(job, path, args.movie, confidence)
+    said = list(write_exports(tracked, exports, overwrite=args.overwrite))
     if not args.quiet:
         objects = len({prompt.object_id for prompt in job.prompts})
         named = f"{objects} object{'' if objects == 1 else 's'}"
         print(f"{path}: {named}, {frames} of {job.shape[0]} frames tracked")
-        for line in doubts(confidence):
+        for line in (*said, *doubts(confidence), *division_lines(tracked)):
             print(line)
+
+
+def _tracked(job: Job, labels: Path, movie: Path, confidence: ConfidenceTable) -> Tracked:
+    """The result with what is known about it."""
+    return replace(
+        open_tracked(labels), movie=job.movie, movie_path=movie, confidence=confidence,
+        metadata=job.provenance(), scale=job.scale, units=job.units,
+    )  # fmt: skip
 
 
 def doubts(confidence: ConfidenceTable) -> list[str]:
@@ -77,7 +93,11 @@ def track_to_file(
     try:
         job = job.with_contrast()
         store = output.open(
-            shape=job.shape, scale=job.scale, units=job.units, metadata=job.provenance()
+            shape=job.shape,
+            scale=job.scale,
+            units=job.units,
+            metadata=job.provenance(),
+            object_ids={prompt.object_id for prompt in job.prompts},
         )
         with stop_on_ctrl_c() as wished, closing(job.run(store)) as results:
             for result in with_progress(results, job.steps, show=False if quiet else None):

@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_sam_i2v.measure.accuracy import ObjectAccuracy
 from napari_sam_i2v.measure.calibration import Calibration
+from napari_sam_i2v.measure.ctc import CtcScores
 from napari_sam_i2v.measure.protocols import PROTOCOLS, Outcome, Protocol
 
 __all__ = ["Evaluation", "MovieReport", "as_json", "as_markdown", "as_text", "movie_report"]
@@ -46,6 +47,8 @@ class MovieReport:
         Prompting and propagation.
     objects
         Object id -> its accuracy.
+    ctc
+        Measures of the Cell Tracking Challenge; None if they were not asked for.
     """
 
     movie: str
@@ -62,6 +65,7 @@ class MovieReport:
     speed: float
     seconds: float
     objects: Mapping[int, ObjectAccuracy]
+    ctc: CtcScores | None = None
 
     @property
     def j_and_f(self) -> float:
@@ -103,7 +107,7 @@ class Evaluation:
         return [one for one in self.movies if one.protocol == protocol]
 
 
-def movie_report(outcome: Outcome) -> MovieReport:
+def movie_report(outcome: Outcome, ctc: CtcScores | None = None) -> MovieReport:
     """Sum up what a protocol gave on a case."""
     case, found = outcome.case, outcome.accuracy
     false = sum(one.false_presence for one in found.objects.values())
@@ -116,7 +120,7 @@ def movie_report(outcome: Outcome) -> MovieReport:
         absent=absent, absent_empty=None if absent is None else absent - false,
         rounds=tuple(one.j for one in outcome.rounds),
         speed=outcome.object_frames / max(outcome.propagating, 1e-9), seconds=outcome.seconds,
-        objects=found.objects,
+        objects=found.objects, ctc=ctc,
     )  # fmt: skip
 
 
@@ -165,6 +169,11 @@ def _heading(evaluation: Evaluation) -> str:
 
 def _tables(evaluation: Evaluation) -> list[_Table]:
     tables = [_accuracy_table(name, evaluation.of(name)) for name in evaluation.protocols]
+    tables += [
+        _ctc_table(evaluation.of(name))
+        for name in evaluation.protocols
+        if any(one.ctc for one in evaluation.of(name))
+    ]
     if rounds := evaluation.of("interactive"):
         tables.append(_rounds_table(rounds))
     if len(evaluation.protocols) > 1:
@@ -204,6 +213,29 @@ def _accuracy_row(name: str, movies: Sequence[MovieReport]) -> list[str]:
         _number(_mean(one.speed for one in movies), 1),
         _number(work, 1),
     ]
+
+
+def _ctc_table(movies: Sequence[MovieReport]) -> _Table:
+    def row(name: str, some: Sequence[MovieReport]) -> list[str]:
+        return [name, *map(_number, _ctc_means(some).values())]
+
+    rows = [row(one.movie, [one]) for one in movies]
+    rows += [row(name, some) for name, some in _means(movies)]
+    return _Table(
+        f"Cell Tracking Challenge measures (protocol {movies[0].protocol})",
+        ("movie", "SEG", "DET", "TRA"), rows,
+        "Of the prompted objects, each from its prompt on, by py-ctcmetrics; DET and TRA need a "
+        "truth on every frame.",
+    )  # fmt: skip
+
+
+def _ctc_means(movies: Sequence[MovieReport]) -> dict[str, float | None]:
+    known = [one.ctc for one in movies if one.ctc is not None]
+    return {
+        "SEG": _mean(one.seg for one in known),
+        "DET": _mean(one.det for one in known),
+        "TRA": _mean(one.tra for one in known),
+    }
 
 
 def _rounds_table(movies: Sequence[MovieReport]) -> _Table:
@@ -338,6 +370,7 @@ def _mean_entry(movies: Sequence[MovieReport]) -> dict[str, Any]:
         "tracked": _mean(one.tracked for one in movies),
         "false_presence": sum(one.false_presence for one in movies),
         "first_frame_J": _mean(one.first_j for one in movies),
+        **({"CTC": _ctc_means(movies)} if any(one.ctc for one in movies) else {}),
     }
 
 

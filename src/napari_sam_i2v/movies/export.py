@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,15 @@ import numpy as np
 import tifffile
 import zarr
 
-from napari_sam_i2v.errors import InputError, OutputError
+from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.movies.labels import LabelStore, _as_json
 from napari_sam_i2v.movies.ome_zarr import ome_attributes
-from napari_sam_i2v.movies.output import OWN_KEY, check_target, remove_own
+from napari_sam_i2v.movies.output import (
+    OWN_KEY,
+    check_target,
+    remove_own,
+    renamed_when_whole,
+)
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
 
 __all__ = ["save_ome_zarr", "save_tiff"]
@@ -89,15 +92,15 @@ def write_tiff(
     labels: Any, target: Path, *, scale: Triple, units: Units, metadata: Mapping[str, Any] | None
 ) -> None:
     """Write like `save_tiff`, replacing whatever file is at `target`: the caller has asked."""
-    shape, dtype = _shape_of(labels), fitting_dtype(labels)
+    shape, dtype = shape_of(labels), fitting_dtype(labels)
     small = shape[0] * shape[1] * shape[2] * dtype.itemsize < _CLASSIC_LIMIT
     imagej = small and dtype.itemsize == 2
     note = json.dumps(_as_json(metadata), sort_keys=True) if metadata else ""
     head = _imagej_head(scale, units, note) if imagej else _ome_head(shape, scale, units, note)
-    with _renamed_when_whole(target) as part:
+    with renamed_when_whole(target) as part:
         tifffile.imwrite(
             part,
-            _planes(labels, dtype),
+            planes_of(labels, dtype),
             shape=shape,
             dtype=dtype,
             imagej=imagej,
@@ -123,6 +126,8 @@ def save_ome_zarr(
 ) -> Path:
     """Write labels (T, Y, X) as an OME-Zarr label image (a `LabelStore` that is all done).
 
+    With a colour for every object, that of `colour_of`.
+
     At IMAGE.zarr/labels/NAME of an OME-Zarr image it takes that image's version (0.4 or 0.5) and
     is entered in the image's list of labels. Parameters and errors are those of `save_tiff`.
     """
@@ -131,10 +136,10 @@ def save_ome_zarr(
         image.require_group("labels")
     target = check_target(path, overwrite=overwrite)
     dtype = fitting_dtype(labels)
-    with _renamed_when_whole(target) as part:
+    with renamed_when_whole(target) as part:
         store = LabelStore.create(
             part,
-            shape=_shape_of(labels),
+            shape=shape_of(labels),
             dtype=dtype,
             scale=scale,
             units=units,
@@ -142,8 +147,11 @@ def save_ome_zarr(
             name=target.stem,
             zarr_format=image.metadata.zarr_format if image is not None else 3,
         )
-        for t, plane in enumerate(_planes(labels, dtype)):
+        ids: set[int] = set()
+        for t, plane in enumerate(planes_of(labels, dtype)):
             store[t] = plane
+            ids.update(np.unique(plane).tolist())
+        store.colour(ids - {0})
         remove_own(target)
     if image is not None:
         _enter_in_labels(image, target.name)
@@ -164,7 +172,7 @@ def fitting_dtype(labels: Any) -> np.dtype:
     if dtype.kind != "i" and dtype.itemsize <= 2:
         return np.dtype(np.uint16)
     low = high = 0
-    for t in range(_shape_of(labels)[0]):
+    for t in range(shape_of(labels)[0]):
         plane = np.asarray(labels[t])
         low, high = min(low, int(plane.min())), max(high, int(plane.max()))
     if low < 0 or high > np.iinfo(np.uint32).max:
@@ -172,14 +180,22 @@ def fitting_dtype(labels: Any) -> np.dtype:
     return np.dtype(np.uint16 if high <= np.iinfo(np.uint16).max else np.uint32)
 
 
-def _shape_of(labels: Any) -> tuple[int, int, int]:
+def shape_of(labels: Any) -> tuple[int, int, int]:
+    """Give (T, Y, X).
+
+    Raises
+    ------
+    InputError
+        If the labels are not (T, Y, X), or empty.
+    """
     shape = tuple(int(n) for n in labels.shape)
     if len(shape) != 3 or 0 in shape:
         raise InputError(f"labels need the shape (T, Y, X), all at least 1, got {shape}")
     return shape[0], shape[1], shape[2]
 
 
-def _planes(labels: Any, dtype: np.dtype) -> Iterator[np.ndarray]:
+def planes_of(labels: Any, dtype: np.dtype) -> Iterator[np.ndarray]:
+    """Give frame by frame (Y, X) in a type that `fitting_dtype` found."""
     return (np.asarray(labels[t]).astype(dtype, copy=False) for t in range(labels.shape[0]))
 
 
@@ -208,24 +224,6 @@ def _ome_head(shape: tuple[int, ...], scale: Triple, units: Units, note: str) ->
     if note:
         head["Description"] = note
     return {"metadata": head}
-
-
-@contextmanager
-def _renamed_when_whole(target: Path) -> Iterator[Path]:
-    """Give a name beside the target; rename it there at the end, remove it on failure."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    if os.path.lexists(part):
-        raise OutputError(f"{part} is in the way of writing {target.name}: remove it")
-    try:
-        yield part
-        os.replace(part, target)
-    except OutputError:
-        raise
-    except OSError as err:
-        raise OutputError(f"{target} cannot be written: {err.strerror or err}") from err
-    finally:
-        if os.path.lexists(part):
-            shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 def _image_around(target: Path) -> Any:

@@ -10,7 +10,7 @@ import json
 import operator
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import zarr
 
 from napari_sam_i2v.errors import InputError, OutputError
+from napari_sam_i2v.movies.colours import colour_of
 from napari_sam_i2v.movies.ome_zarr import ome_attributes
 from napari_sam_i2v.movies.output import OWN_KEY, make_room
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
@@ -161,6 +162,19 @@ class LabelStore:
     def metadata(self, metadata: Mapping[str, Any]) -> None:
         own = {**self._group.attrs[OWN_KEY], "metadata": _as_json(metadata)}
         self._group.attrs[OWN_KEY] = own
+
+    def colour(self, object_ids: Iterable[int]) -> None:
+        """Note the colours of objects as OME-Zarr has it, for other viewers."""
+        colours = [
+            {"label-value": int(one), "rgba": [*colour_of(int(one)), 255]}
+            for one in sorted(set(object_ids))
+        ]
+        ome = ome_attributes(self._group)
+        image = {**ome["image-label"], "colors": colours}
+        if self._group.metadata.zarr_format == 2:
+            self._group.attrs["image-label"] = image
+        else:
+            self._group.attrs["ome"] = {**ome, "image-label": image}
 
     @property
     def scale(self) -> tuple[float, float, float]:

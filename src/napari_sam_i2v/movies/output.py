@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,13 @@ from napari_sam_i2v.errors import InputError, OutputError
 OWN_KEY = "napari-sam-i2v"
 """Key of a zarr group's attributes, and Software tag of a TIFF file, that say we wrote it."""
 
-_OWN_FILES = {"zarr.json", ".zgroup", ".zattrs", "0"}
+TRACK_FILE = "res_track.txt"
+"""In a result folder of the Cell Tracking Challenge; tells that it is one."""
+
+_OWN_FILES = {
+    "label-store": {"zarr.json", ".zgroup", ".zattrs", "0"},
+    "geff": {"zarr.json", ".zgroup", ".zattrs", "nodes", "edges"},
+}
 _OWN_LEVEL_FILES = {"zarr.json", ".zarray", ".zattrs", "c", ".frames_done"}
 
 
@@ -66,14 +74,27 @@ def check_text(path: str | os.PathLike[str], *, suffix: str, overwrite: bool) ->
 def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool) -> Path:
     """Write a text file, renamed into place when whole; see `check_text`."""
     target = check_text(path, suffix=Path(path).suffix.lower(), overwrite=overwrite)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with renamed_when_whole(target) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
     return target
+
+
+@contextmanager
+def renamed_when_whole(target: Path) -> Iterator[Path]:
+    """Give a name beside the target; rename it there at the end, remove it on failure."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    if os.path.lexists(part):
+        raise OutputError(f"{part} is in the way of writing {target.name}: remove it")
+    try:
+        yield part
+        os.replace(part, target)
+    except OutputError:
+        raise
+    except OSError as err:
+        raise OutputError(f"{target} cannot be written: {err.strerror or err}") from err
+    finally:
+        if os.path.lexists(part):
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 def make_room(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
@@ -110,19 +131,26 @@ def _why_not_ours(target: Path) -> str | None:
         return None if _is_own_tiff(target) else "it is not a TIFF which napari-sam-i2v wrote"
     if not target.is_dir():
         return "it is neither a file nor a folder"
-    if OWN_KEY not in _group_attributes(target):
-        return "it is not a label store which napari-sam-i2v wrote"
-    foreign = _foreign_entries(target)
-    return f"it also holds {foreign[0]!r}" if foreign else None
+    if (target / TRACK_FILE).is_file() and any(target.glob("mask*.tif")):
+        foreign = [one.name for one in target.iterdir() if not _is_own_mask(one)]
+    elif isinstance(own := _group_attributes(target).get(OWN_KEY), dict):
+        foreign = _foreign_entries(target, _OWN_FILES.get(str(own.get("kind")), set()))
+    else:
+        return "it is not a result which napari-sam-i2v wrote"
+    return f"it also holds {min(foreign)!r}" if foreign else None
 
 
-def _foreign_entries(store: Path) -> list[str]:
-    """List what lies in a label store and was not put there by us."""
-    found = [one.name for one in store.iterdir() if one.name not in _OWN_FILES]
-    level = store / "0"
-    if level.is_dir():
+def _is_own_mask(entry: Path) -> bool:
+    return entry.name == TRACK_FILE or (entry.suffix == ".tif" and _is_own_tiff(entry))
+
+
+def _foreign_entries(group: Path, own: set[str]) -> list[str]:
+    """List what lies in a zarr group and was not put there by us."""
+    found = [one.name for one in group.iterdir() if one.name not in own]
+    level = group / "0"
+    if "0" in own and level.is_dir():
         found += [f"0/{one.name}" for one in level.iterdir() if not _is_own_level_file(one.name)]
-    return sorted(found)
+    return found
 
 
 def _is_own_level_file(name: str) -> bool:

@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import InputError
+from napari_sam_i2v.movies.lineage import Lineage, roots_of
 
-__all__ = ["Lineage", "TrackTable", "tracks_of"]
-
-Lineage = Mapping[int, tuple[int, int]]
-"""Daughter id -> (parent id, frame of the division: the daughter's first)."""
+__all__ = ["TrackTable", "ancestry", "tracks_of"]
 
 _PLACE = ("object_id", "frame", "centroid_y", "centroid_x")
 
@@ -80,31 +78,39 @@ def tracks_of(
     _check_columns(columns)
     divisions = dict(lineage or {})
     parents = {daughter: parent for daughter, (parent, _) in divisions.items()}
-    roots = {daughter: _root(daughter, parents) for daughter in parents}
     order = np.lexsort((columns["frame"], columns["object_id"]))
     data = np.stack([np.asarray(columns[name], np.float64)[order] for name in _PLACE], axis=1)
     _check_once(data)
     ids = data[:, 0].astype(np.int64)
     rest = {name: values for name, values in columns.items() if name not in _PLACE}
     features = {name: np.asarray(values)[order] for name, values in rest.items()}
-    features["parent_id"] = np.array([parents.get(one, 0) for one in ids.tolist()], np.int64)
-    features["root_id"] = np.array([roots.get(one, one) for one in ids.tolist()], np.int64)
+    features |= ancestry(ids, divisions)
     there = set(ids.tolist())
     graph = {d: [p] for d, p in sorted(parents.items()) if d in there and p in there}
     return TrackTable(data, graph, features, scale)
 
 
-def _root(object_id: int, parents: Mapping[int, int]) -> int:
-    seen = [object_id]
-    while seen[-1] in parents:
-        parent = parents[seen[-1]]
-        if parent in seen:
-            raise InputError(
-                f"object {parent} cannot be its own ancestor: remove one of the divisions of "
-                f"{', '.join(str(one) for one in seen)}"
-            )
-        seen.append(parent)
-    return seen[-1]
+def ancestry(object_ids: NDArray[Any], lineage: Lineage) -> dict[str, NDArray[np.int64]]:
+    """Give the columns `parent_id` (0 without one) and `root_id` (the oldest ancestor).
+
+    Parameters
+    ----------
+    object_ids
+        (N,) of the rows.
+    lineage
+        Divisions.
+
+    Raises
+    ------
+    InputError
+        If an object is its own ancestor.
+    """
+    roots, ids = roots_of(lineage), object_ids.tolist()
+    parents = [lineage[one][0] if one in lineage else 0 for one in ids]
+    return {
+        "parent_id": np.array(parents, np.int64),
+        "root_id": np.array([roots.get(one, one) for one in ids], np.int64),
+    }
 
 
 def _check_columns(columns: Mapping[str, NDArray[Any]]) -> None:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam_i2v.errors import InputError
-from napari_sam_i2v.measure.objects import Columns, as_csv, measure_frames
-from napari_sam_i2v.movies.export import save_ome_zarr, save_tiff
-from napari_sam_i2v.movies.output import write_text
+from napari_sam_i2v.exports import FORMATS, Tracked, check_export, export
+from napari_sam_i2v.measure.divisions import propose_divisions
 from napari_sam_i2v.movies.tracks import TrackTable, tracks_of
 from napari_sam_i2v.prompt_files import write_prompts
 from napari_sam_i2v.widget.desk import Event, Found, Job, Said
@@ -24,19 +23,11 @@ if TYPE_CHECKING:
 
 
 def labels_job(path: Path, kept: Kept) -> Job:
-    """Save the labels with their provenance as .tif or .zarr; an older file of ours is replaced."""
-    savers = {".tif": save_tiff, ".tiff": save_tiff, ".zarr": save_ome_zarr}
-    if path.suffix.lower() not in savers:
+    """Save the labels with provenance and divisions as .tif or .zarr; an older file is replaced."""
+    formats = {".tif": "tiff", ".tiff": "tiff", ".zarr": "ome-zarr"}
+    if path.suffix.lower() not in formats:
         raise InputError(f"Labels are saved as .tif or .zarr; got “{path.name}”.")
-    save = savers[path.suffix.lower()]
-    store = kept.folder.labels
-
-    def act(bench: Workbench) -> Iterator[Event]:
-        note = {**bench.settings, "movie": kept.folder.movie}
-        save(store, path, scale=store.scale, units=store.units, metadata=note, overwrite=True)
-        yield Said(f"Labels saved: {path}")
-
-    return Job(act)
+    return export_job(formats[path.suffix.lower()], path, kept, what="Labels")
 
 
 def prompts_job(path: Path) -> Job:
@@ -53,12 +44,33 @@ def measurements_job(path: Path, kept: Kept) -> Job:
     """Save a row per object and frame as .csv; an older file is replaced."""
     if path.suffix.lower() != ".csv":
         raise InputError(f"Measurements are saved as .csv; got “{path.name}”.")
+    return export_job("csv", path, kept, what="Measurements")
+
+
+def export_job(to: str, path: Path, kept: Kept, *, what: str = "") -> Job:
+    """Save in a format of `FORMATS`; the file dialog has asked about older files, not folders.
+
+    Raises
+    ------
+    InputError, OutputError
+        If that is not going to work.
+    """
+    overwrite = bool(FORMATS[to].suffixes)
+    check_export(to, path, overwrite=overwrite)
+
+    def act(bench: Workbench) -> Iterator[Event]:
+        export(_tracked(bench, kept), path, to=to, overwrite=overwrite)
+        yield Said(f"{what or FORMATS[to].title} saved: {path}")
+
+    return Job(act)
+
+
+def divisions_job(kept: Kept) -> Job:
+    """Look for objects that may have divided; `Found` has the proposals."""
     store = kept.folder.labels
 
     def act(bench: Workbench) -> Iterator[Event]:
-        table = _measured(bench, kept)
-        write_text(path, as_csv(table, units=store.units), overwrite=True)
-        yield Said(f"Measurements saved: {path}")
+        yield Found("divisions", propose_divisions(store))
 
     return Job(act)
 
@@ -67,7 +79,8 @@ def tracks_job(kept: Kept) -> Job:
     """Make a table of tracks with lineage for `tracks_placement`."""
 
     def act(bench: Workbench) -> Iterator[Event]:
-        table = tracks_of(_measured(bench, kept), dict(bench.session.lineage))
+        tracked = _tracked(bench, kept)
+        table = tracks_of(tracked.columns, tracked.lineage)
         yield Found("tracks", table)
 
     return Job(act)
@@ -83,11 +96,10 @@ def tracks_placement(image: Image, table: TrackTable) -> dict[str, Any]:
     }
 
 
-def _measured(bench: Workbench, kept: Kept) -> Columns:
-    store = kept.folder.labels
-    parts = list(
-        measure_frames(
-            store, bench.session.movie, scale=store.scale, confidence=bench.session.confidence
-        )
-    )
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _tracked(bench: Workbench, kept: Kept) -> Tracked:
+    store, session, facts = kept.folder.labels, bench.session, kept.folder.movie
+    return Tracked(
+        labels=store, lineage=dict(session.lineage), scale=store.scale, units=store.units,
+        movie=session.movie, movie_path=Path(facts["source"]) if facts.get("source") else None,
+        confidence=session.confidence, metadata={**bench.settings, "movie": facts},
+    )  # fmt: skip

@@ -27,6 +27,14 @@ __all__ = ["MoreMenu", "ObjectMenu"]
 LABELS = "TIFF (*.tif *.tiff);;OME-Zarr (*.zarr)"
 PROMPTS = "JSON (*.json);;CSV, points only (*.csv)"
 TABLE = "CSV (*.csv)"
+EXPORTS = {
+    "ctc": ("Cell Tracking Challenge folder…", ""),
+    "geff": ("GEFF…", "GEFF (*.geff)"),
+    "trackmate": ("TrackMate…", "TrackMate XML (*.xml)"),
+    "coco": ("COCO masks…", "COCO JSON (*.json)"),
+    "overlay": ("Overlay movie…", "MP4 (*.mp4);;GIF (*.gif)"),
+}
+"""Name of a format -> entry, and filters of the file dialog; a folder has none."""
 
 
 class Host(Protocol):
@@ -145,7 +153,9 @@ class MoreMenu(_Menu):
         self._add("Save labels…", self._save_labels, enabled=objects)
         self._add("Save prompts…", self._save_prompts, enabled=objects)
         self._add("Save measurements…", self._save_measurements, enabled=objects)
+        self._fill_exports(objects)
         self._add("Add tracks layer", self._do(control.add_tracks), enabled=objects)
+        self._fill_divisions(objects)
         self.addSeparator()
         for menu in (self._model_menu(), self._view_menu()):
             menu.setEnabled(not opened)
@@ -184,6 +194,29 @@ class MoreMenu(_Menu):
 
     def _save_measurements(self) -> None:
         self._save("measurements", TABLE, self._host.controller.save_measurements)
+
+    def _fill_exports(self, enabled: bool) -> None:
+        menu = self.addMenu("Export for other tools")
+        menu.setEnabled(enabled)
+        for name, (text, filters) in EXPORTS.items():
+            save = partial(self._host.controller.save_export, name)
+            _add_to(menu, text, partial(self._save, text.rstrip("…"), filters, save))
+
+    def _fill_divisions(self, enabled: bool) -> None:
+        """Proposals are shown and accepted here; nothing is divided unasked."""
+        control = self._host.controller
+        menu = self.addMenu("Possible divisions")
+        menu.setEnabled(enabled)
+        menu.setToolTipsVisible(True)
+        tip = "Objects whose mask falls into two lasting parts"
+        _add_to(menu, "Look for divisions", self._do(control.find_divisions), tip=tip)
+        menu.addSeparator()
+        for one in control.proposals:
+            entry = menu.addMenu(f"Object {one.object_id}, frame {one.frame}")
+            _add_to(entry, "Show", self._do(partial(control.show_proposal, one)))
+            accept = self._do(partial(control.accept_proposal, one))
+            tip = "The object ends here, and its two parts begin as daughters. Can be undone"
+            _add_to(entry, "Divide", accept, enabled=not control.tracking, tip=tip)
 
     def _save(self, what: str, filters: str, save: Callable[[Path], object]) -> None:
         parent, title = self.parentWidget(), f"Save {what}"
@@ -310,7 +343,9 @@ def _tick(action: QAction, ticked: bool) -> None:
 
 def _with_suffix(path: Path, kind: str) -> Path:
     """Add the chosen kind's suffix to a name without one."""
-    return path if path.suffix else path.with_suffix(kind.partition("(*")[2].split()[0].rstrip(")"))
+    if path.suffix or not kind:
+        return path
+    return path.with_suffix(kind.partition("(*")[2].split()[0].rstrip(")"))
 
 
 def _nothing() -> None:

@@ -15,6 +15,7 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 from psygnal import Signal
 
 from napari_sam_i2v.errors import InputError, MovieError, PromptError
+from napari_sam_i2v.measure.divisions import ProposedDivision, two_parts
 from napari_sam_i2v.propagation.prompts import MAX_OBJECT_ID, Prompt
 from napari_sam_i2v.widget import exports
 from napari_sam_i2v.widget.desk import (
@@ -84,6 +85,7 @@ class TrackController:
         self._stood = Stood((), (), None, None, frozenset(), show=False)
         self._shown: dict[Key, tuple[Prompt, ...]] = {}
         self._names: dict[int, str] = {}
+        self._proposals: list[ProposedDivision] = []
         self._current = 1
         self._undrawn: set[int] = set()
         self._latest: int | None = None  # frame of a pass that was not shown yet
@@ -313,6 +315,44 @@ class TrackController:
         self.note.emit(
             f"Object {object_id} ends before frame {frame}. Check daughter {first}, and click "
             f"on daughter {first + 1}."
+        )
+
+    def find_divisions(self) -> None:
+        """Look for objects that may have divided; `proposals` has them then."""
+        self._put(exports.divisions_job(self._kept_now()))
+
+    @property
+    def proposals(self) -> list[ProposedDivision]:
+        """Divisions that were proposed, of objects that are still there."""
+        there = {status.object_id for status in self._stood.objects}
+        return [one for one in self._proposals if one.object_id in there]
+
+    def show_proposal(self, proposal: ProposedDivision) -> None:
+        """Go to the frame and make the object current."""
+        self.current_object = proposal.object_id
+        self.go_to(proposal.frame)
+
+    def accept_proposal(self, proposal: ProposedDivision) -> None:
+        """Mark a division that was proposed; the two parts become the daughters' prompts."""
+        mother, frame, first = proposal.object_id, proposal.frame, self.new_object()
+        daughters = (first, first + 1)
+
+        def act(bench: Workbench) -> Iterable[int]:
+            parts = two_parts(np.asarray(bench.session.labels[frame]), mother)
+            if parts is None:
+                raise PromptError(
+                    f"Object {mother} is not in two parts on frame {frame} any more: look for "
+                    "divisions again."
+                )
+            return bench.divide(mother, frame=frame, daughters=daughters, masks=parts)
+
+        self._put(Job(act, shows=True))
+        self._proposals = [one for one in self._proposals if one is not proposal]
+        self.current_object = first
+        self.go_to(frame)
+        self.note.emit(
+            f"Object {mother} divides into {first} and {first + 1} on frame {frame}. Track goes "
+            "on from there."
         )
 
     def lock_objects(self, objects: Sequence[int], locked: bool) -> None:
@@ -588,6 +628,10 @@ class TrackController:
         """Save a row per object and frame as .csv."""
         self._put(exports.measurements_job(Path(path), self._kept_now()))
 
+    def save_export(self, to: str, path: str | Path) -> None:
+        """Save in one of `exports.FORMATS`."""
+        self._put(exports.export_job(to, Path(path), self._kept_now()))
+
     def add_tracks(self) -> None:
         """Add a Tracks layer with lineage."""
         self._put(exports.tracks_job(self._kept_now()))
@@ -657,6 +701,18 @@ class TrackController:
         if event.name == "tracks" and self.image is not None:
             placed = exports.tracks_placement(self.image, event.value)
             self.viewer.add_tracks(name=f"{self.image.name} tracks", **placed)
+        elif event.name == "divisions":
+            self._proposals = event.value
+            self._say_proposals()
+
+    def _say_proposals(self) -> None:
+        found = self.proposals
+        if not found:
+            self.note.emit("No object falls into two lasting parts.")
+            return
+        self.show_proposal(found[0])
+        more = "" if len(found) == 1 else f" {len(found) - 1} more: see More ▸ Possible divisions."
+        self.note.emit(f"Object {found[0].object_id} may divide on frame {found[0].frame}.{more}")
 
     def _put(self, job: Job) -> None:
         self._open_desk().put(job)
