@@ -224,7 +224,7 @@ class FrameSource:
         self.n_frames = int(movie.shape[0])
         self.shape = (int(movie.shape[1]), int(movie.shape[2]))
         self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
-        self._images: OrderedDict[tuple[int, View], NDArray[np.float32]] = OrderedDict()
+        self._images: OrderedDict[tuple[int, View], Tensor] = OrderedDict()
         self._ahead: dict[int, Future[NDArray[Any]]] = {}
         self._lock = threading.Lock()
         self._reader: ThreadPoolExecutor | None = None
@@ -259,11 +259,11 @@ class FrameSource:
 
     def clip(self, indices: Sequence[int], views: Sequence[View]) -> Tensor:
         """Normalised clips (len(views), 3, len(indices), size, size), one per view."""
-        stacks = [
-            np.stack([self._image(index, view) for index in indices], axis=1) for view in views
-        ]
-        clips = torch.from_numpy(np.stack(stacks))
-        return normalise(clips.transpose(1, 2)).transpose(1, 2)
+        clips = torch.empty(len(views), 3, len(indices), self.size, self.size)
+        for clip, view in zip(clips, views, strict=True):
+            for i, index in enumerate(indices):
+                clip[:, i] = self._image(index, view)
+        return clips
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -272,11 +272,14 @@ class FrameSource:
             self._reader = None
         self._ahead.clear()
 
-    def _image(self, index: int, view: View) -> NDArray[np.float32]:
+    def _image(self, index: int, view: View) -> Tensor:
+        """Frame (3, size, size) as the network sees it through a view."""
         key = (index, view)
         if key not in self._images:
             frame = self.frame(index)
-            self._images[key] = network_image(frame, view, self.size, self.contrast)
+            image = network_image(frame, view, self.size, self.contrast)
+            # One image at a time: its intermediate results stay in the processor's cache.
+            self._images[key] = normalise(torch.from_numpy(np.ascontiguousarray(image)))
             # Enough for a clip through one view; other views rarely come back.
             while len(self._images) > self.keep:
                 self._images.popitem(last=False)
