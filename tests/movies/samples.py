@@ -213,7 +213,7 @@ def nifti(z: int) -> Reference:
 # --- video ---------------------------------------------------------------------------------------
 
 
-class video:  # noqa: N801 - used as a function
+class video:
     """Decode from the start, once to count and once to keep the frames that are compared."""
 
     def __init__(self, path: Path) -> None:
