@@ -107,8 +107,8 @@ class _Frames:
     def _listed(self) -> tuple[bool, list[int], list[int]]:
         """List the times of frames and of key frames; whether packets tell them.
 
-        Where they do not (an AVI may not say when a frame is shown), everything is decoded once,
-        and frames are counted.
+        Where they do not (an AVI stores frames in the order of decoding, and not when each is
+        shown), everything is decoded once, and frames are counted.
         """
         packets, broken = [], set()
         for packet in self._container.demux(self._stream):
@@ -121,7 +121,8 @@ class _Frames:
         times = sorted(pts for pts, _ in packets if pts is not None)
         if not packets:
             raise MovieError(f"{self._path} {_DAMAGED}: it holds no frames")
-        if len(set(times)) == len(packets):
+        reordered = self._container.format.name == "avi" and self._stream.codec_context.has_b_frames
+        if len(set(times)) == len(packets) and not reordered:
             self._damaged = {k for k, time in enumerate(times) if time in broken}
             return True, times, sorted(pts for pts, key in packets if key and pts is not None)
         self._open()
