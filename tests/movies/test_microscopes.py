@@ -23,9 +23,7 @@ def nikon(shared_data: Path) -> Path:
 
 def test_nd2_channels_and_steps(nikon: Path) -> None:
     source = open_source(nikon)
-    assert (
-        source.channel_names == ("5-FAM/pH 9.0", "mCherry/pH 9.0") or len(source.channel_names) == 2
-    )
+    assert source.channel_names[0] == "5-FAM/pH 9.0" and len(source.channel_names) == 2
     assert source.pixel["Z"] == (0.5, "micrometer")
     assert "T" not in source.pixel  # as fast as possible: no interval
     with pytest.raises(MovieError, match="2 channels"):

@@ -128,13 +128,14 @@ def chosen_scene(names: Sequence[str], scene: int | str | None, path: Path) -> i
         raise MovieError(
             f"{path} holds {len(names)} images: {listed}. Choose one with scene=NUMBER or NAME"
         )
-    if isinstance(scene, str):
-        if list(names).count(scene) == 1:
-            return list(names).index(scene)
-        scene = int(scene) if scene.strip().isdecimal() else -1
-    if not 0 <= scene < len(names):
+    number = scene
+    if isinstance(number, str):
+        if list(names).count(number) == 1:
+            return list(names).index(number)
+        number = int(number) if number.strip().isdecimal() else -1
+    if not 0 <= number < len(names):
         raise MovieError(f"{path} has no single image {scene!r}; it has {listed}")
-    return scene
+    return number
 
 
 def check_axes(letters: str, source: Source) -> None:
