@@ -13,7 +13,7 @@ import zarr
 from zarr.storage import LocalStore
 
 from napari_sam_i2v.errors import MovieError
-from napari_sam_i2v.movies.movie import open_movie
+from napari_sam_i2v.movies.movie import open_movie, open_source
 from napari_sam_i2v.movies.ome_zarr import list_labels
 
 DATA = np.arange(3 * 2 * 6 * 8, dtype=np.uint16).reshape(3, 2, 6, 8)
@@ -254,3 +254,15 @@ def test_shapes_beyond_reason(tmp_path: Path, shape: tuple, chunks: tuple, messa
     zarr.create_array(str(tmp_path / "a.zarr"), shape=shape, chunks=chunks, dtype="u1")
     with pytest.raises(MovieError, match=message):
         open_movie(tmp_path / "a.zarr")
+
+
+def test_pyramid_that_was_not_copied_whole(shared_data: Path, tmp_path: Path) -> None:
+    original = shared_data / "formats" / "derived" / "c2c12_v05.zarr"
+    copy = tmp_path / "a.zarr"
+    shutil.copytree(original, copy, copy_function=shutil.copyfile)
+    for folder in (copy, *(one for one in copy.rglob("*") if one.is_dir())):
+        folder.chmod(0o755)
+    shutil.rmtree(copy / "s2")
+    source = open_source(copy)
+    assert [one.shape[-1] for one in source.levels] == [117, 29, 14]
+    np.testing.assert_array_equal(open_movie(copy)[3], open_movie(original)[3])

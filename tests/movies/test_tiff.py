@@ -327,3 +327,16 @@ def test_one_of_several_images(tmp_path: Path) -> None:
     right = open_movie(path, scene="right")
     assert (right.shape, right.scale[1:]) == ((5, 128, 192), (0.25, 0.25))
     np.testing.assert_array_equal(right[4], samples.STACK[7])
+
+
+@pytest.mark.parametrize(
+    ("size", "message"), [(70_000, "at most"), (25_000, "truncated or damaged")]
+)
+def test_size_that_the_file_cannot_have(tmp_path: Path, size: int, message: str) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK[0], compression="zlib", photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+            tif.pages.first.tags[name].overwrite(size, dtype="I")
+    with pytest.raises(MovieError, match=message):
+        open_movie(path)

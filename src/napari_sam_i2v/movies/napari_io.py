@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LayerData = tuple[Any, dict[str, Any], str]
 
 _MAX_SCENES = 16
+_LARGE_PLANE = 2048  # pixels along an edge, from which a pyramid is worth a multiscale layer
 _UNKNOWN = {"T": TIME_UNKNOWN}
 
 
@@ -39,7 +40,8 @@ def read_layers(path: str) -> list[LayerData]:
     Channels become one layer each; label images, and those inside an OME-Zarr image, become
     Labels layers. All planes of a movie with depth are shown. Of a file with several images (a
     plate, positions, series) each becomes a layer, the first is shown; of one with more than
-    sixteen, the first is opened, with a warning.
+    sixteen, the first is opened, with a warning. Large images with a pyramid become multiscale
+    layers.
 
     Raises
     ------
@@ -133,13 +135,16 @@ def _layer(source: Source) -> LayerData:
     if source.is_labels and data.dtype.kind in "ui" and channel is None:
         return data, meta, "labels"
     meta["rgb"] = "S" in axes
+    if max(source.sizes["Y"], source.sizes["X"]) > _LARGE_PLANE and source.levels:
+        data, meta["multiscale"] = [data, *(_as_dask(one)[1] for one in source.levels)], True
     if source.contrast is not None:
         meta["contrast_limits"] = source.contrast
     if source.inverted:
         meta["colormap"] = "gray_r"
     if channel is not None:
         known = dict(enumerate(source.channel_names))
-        names = [known.get(i) or f"channel {i}" for i in range(data.shape[channel])]
+        n = (data[0] if isinstance(data, list) else data).shape[channel]
+        names = [known.get(i) or f"channel {i}" for i in range(n)]
         meta |= {"channel_axis": channel, "name": [f"{meta['name']} {name}" for name in names]}
     return data, meta, "image"
 

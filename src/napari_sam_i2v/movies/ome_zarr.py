@@ -24,7 +24,9 @@ _BY_TYPE = {"time": "T", "channel": "C"}
 
 
 def open_zarr(path: Path, *, scene: int | str | None = None) -> Source:
-    """Open level 0 of an OME-Zarr image or label image, or a plain array; reads metadata only.
+    """Open an OME-Zarr image or label image, or a plain array; reads metadata only.
+
+    The source is level 0; smaller levels are in `Source.levels`.
 
     Of a plate, a well or a converted file, `scene` chooses the image: its number, or its path
     inside, such as A/1/0.
@@ -87,7 +89,20 @@ def _open_node(path: Path) -> Any:
 
 def _image_source(path: Path, node: Any, ome: dict[str, Any]) -> Source:
     image = ome["multiscales"][0]
-    level = image["datasets"][0]
+    first = _level_source(path, node, ome, image["datasets"][0])
+    smaller = []
+    for level in image["datasets"][1:]:
+        try:
+            one = _level_source(path, node, ome, level)
+        except (MovieError, KeyError, TypeError):  # a pyramid that was not copied whole will do
+            continue
+        if (one.axes, one.dtype) == (first.axes, first.dtype):
+            smaller.append(one)
+    return replace(first, levels=tuple(smaller))
+
+
+def _level_source(path: Path, node: Any, ome: dict[str, Any], level: Mapping[str, Any]) -> Source:
+    image = ome["multiscales"][0]
     array = _array_at(path, node, str(level["path"]))
     axes = _axis_letters(image, array.ndim)
     if len(axes) != array.ndim:

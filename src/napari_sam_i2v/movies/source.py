@@ -48,6 +48,8 @@ class Source:
         Grey values shown as black and white, where the file gives them.
     inverted
         Whether low values are meant to be shown bright.
+    levels
+        The same image, smaller and smaller, where the file holds that (a pyramid).
     private
         Whether names around the file may tell whose pictures these are: `name` does not, and the
         path is kept out of what is written.
@@ -66,6 +68,7 @@ class Source:
     scene: int = 0
     contrast: tuple[float, float] | None = None
     inverted: bool = False
+    levels: tuple[Source, ...] = ()
     private: bool = False
 
     @property
@@ -83,7 +86,8 @@ class Source:
         """
         letters = axes.strip().upper()
         check_axes(letters, self)
-        return replace(self, axes=letters)
+        levels = tuple(replace(one, axes=letters) for one in self.levels)
+        return replace(self, axes=letters, levels=levels)
 
 
 def planes_reader(
