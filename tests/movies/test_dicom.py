@@ -208,6 +208,14 @@ def test_more_frames_than_pixels(tmp_path: Path) -> None:
         open_movie(path)
 
 
+def test_more_compressed_frames_than_can_be(shared_data: Path, tmp_path: Path) -> None:
+    file = pydicom.dcmread(shared_data / "formats" / "dicom" / "examples_ybr_color.dcm")
+    file.NumberOfFrames = 2_000_000_000
+    file.save_as(tmp_path / "a")
+    with pytest.raises(MovieError, match="declares 2000000000 frames"):
+        open_movie(tmp_path / "a")
+
+
 # --- nobody is named -----------------------------------------------------------------------------
 
 

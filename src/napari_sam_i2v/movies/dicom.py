@@ -20,6 +20,7 @@ import numpy as np
 from napari_sam_i2v.errors import MovieError
 from napari_sam_i2v.movies.extras import library
 from napari_sam_i2v.movies.kinds import is_dicom, is_shown
+from napari_sam_i2v.movies.limits import MAX_PLANES
 from napari_sam_i2v.movies.source import Source, planes_reader
 
 _PIXELS = (
@@ -103,6 +104,8 @@ def open_dicom(path: Path) -> Source:
     header = _header(path)
     _check_length(path, header)
     n = int(header.get("NumberOfFrames") or 1)
+    if not 0 < n <= MAX_PLANES:
+        raise MovieError(f"{path} declares {n} frames; 1 to {MAX_PLANES} can be read")
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
     grid = _Grid.of([_stack_place(one) for one in per_frame]) if len(per_frame) == n > 1 else None
     grid = grid or _Grid.of([(0.0, float(k)) for k in range(n)])
