@@ -667,3 +667,50 @@ def test_a_confidence_file_that_cannot_be_is_refused_first(
     assert the_error(err)
     assert not (here / "labels.tif").exists()
     assert (here / "clicks.csv").read_bytes() == before
+
+
+# ---- movies of other formats -------------------------------------------------------------------
+
+
+def test_wrong_axes_are_corrected(segment: Run) -> None:
+    tifffile.imwrite("wrong.tif", tiny.blobs().transpose(1, 2, 0), photometric="minisblack")
+    code, _, err = segment(movie="wrong.tif")
+    assert code == 2, err  # the clicks lie outside
+    code, _, err = segment("--axes", "YXT", movie="wrong.tif")
+    assert (code, err) == (0, "")
+    assert tifffile.imread("labels.tif").shape == (6, tiny.SIZE, tiny.SIZE)
+    assert described("labels.tif")["settings"]["axes"] == "YXT"
+
+
+def test_one_image_of_several(segment: Run) -> None:
+    with tifffile.TiffWriter("two.ome.tif", ome=True) as out:
+        out.write(tiny.blobs()[:2], metadata={"axes": "TYX", "Name": "left"})
+        out.write(tiny.blobs(), metadata={"axes": "TYX", "Name": "right"})
+    code, _, err = segment("--scene", "right", movie="two.ome.tif")
+    assert (code, err) == (0, "")
+    assert tifffile.imread("labels.tif").shape[0] == 6
+    code, _, err = segment("--scene", "up", "--overwrite", movie="two.ome.tif")
+    assert code == 2 and "no single image 'up'; it has 0 = left, 1 = right" in the_error(err)
+
+
+def test_an_ultrasound_movie(segment: Run) -> None:
+    pytest.importorskip("pydicom")
+    from tests.movies.patients import write_file
+
+    window = {"WindowCenter": "1600", "WindowWidth": "3201"}
+    write_file(Path("movie.dcm"), tiny.blobs(), modality="US", FrameTime="40", **window)
+    code, _, err = segment(movie="movie.dcm")
+    assert (code, err) == (0, "")
+    noted = described("labels.tif")
+    assert noted["movie"]["name"] == "DICOM US"
+    assert noted["settings"]["contrast"][:2] == [1600 - 0.5 - 1600, 1600 - 0.5 + 1600]
+
+
+def test_a_video(segment: Run) -> None:
+    pytest.importorskip("av")
+    from tests.movies.samples import matroska
+
+    matroska(Path("."))
+    code, _, err = segment("--frames", "0:4", movie="even.mkv")
+    assert (code, err) == (0, "")
+    assert tifffile.imread("labels.tif").shape == (30, 128, 192)

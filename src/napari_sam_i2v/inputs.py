@@ -31,7 +31,8 @@ class MovieInput:
     image, axes
         The Image layer, and which of its axes are time, y and x.
     contrast
-        The layer's contrast limits; None where the movie's own percentiles are to be used.
+        The layer's contrast limits, or what the file says; None where the movie's own percentiles
+        are to be used.
     """
 
     pixels: Any
@@ -72,6 +73,7 @@ def open_input(
     channel: int | str | None = None,
     z: int | None = None,
     axes: str | None = None,
+    scene: int | str | None = None,
 ) -> MovieInput:
     """Open a file or folder, an array, a `Movie` or a napari Image layer as a movie.
 
@@ -79,7 +81,7 @@ def open_input(
     ----------
     movie
         See `segment`. No frame is read.
-    channel, z, axes
+    channel, z, axes, scene
         Which part of it, where there are several; see `segment`.
 
     Raises
@@ -88,11 +90,15 @@ def open_input(
         If it is no movie, or if what is chosen is not in it.
     """
     if not _is_layer(movie, "contrast_limits"):
-        return MovieInput(_opened(movie, channel, z, axes))
+        opened = _opened(movie, channel, z, axes, scene)
+        return MovieInput(opened, contrast=getattr(opened, "contrast", None))
     from napari_sam_i2v.widget.layers import contrast_limits, movie_array
 
-    if axes is not None:
-        raise InputError("axes names those of a file; of a layer, set its axis_labels.")
+    if axes is not None or scene is not None:
+        raise InputError(
+            "axes and scene choose what is read from a file; of a layer, set its axis_labels, and "
+            "choose the layer."
+        )
     found = _layer_axes(movie, channel, z)
     pixels = _LayerMovie(movie, found, movie_array(movie, found))
     if movie.rgb and channel is not None:
@@ -136,15 +142,22 @@ def points_to_prompts(
 # ---- movies and prompts -----------------------------------------------------------------------
 
 
-def _opened(movie: Any, channel: int | str | None, z: int | None, axes: str | None) -> Any:
+def _opened(
+    movie: Any,
+    channel: int | str | None,
+    z: int | None,
+    axes: str | None,
+    scene: int | str | None,
+) -> Any:
     """Movie or array (T, Y, X[, 3]) of what the caller calls a movie."""
     from napari_sam_i2v.movies.movie import open_movie
 
     if isinstance(movie, str | os.PathLike):
-        return open_movie(movie, channel=channel, z=z, axes=axes)
-    if z is not None or axes is not None:
+        return open_movie(movie, channel=channel, z=z, axes=axes, scene=scene)
+    if z is not None or axes is not None or scene is not None:
         raise InputError(
-            "z and axes choose what is read from a file; of an array, give the (T, Y, X) part."
+            "z, axes and scene choose what is read from a file; of an array, give the (T, Y, X) "
+            "part."
         )
     pixels = movie if hasattr(movie, "shape") else np.asarray(movie)
     return _one_colour(pixels, channel)

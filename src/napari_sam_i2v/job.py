@@ -43,7 +43,7 @@ class Settings:
         Stay within these frames; all of them where not given.
     contrast
         Grey values (black, white); robust percentiles of the movie where not given.
-    channel, z, axes
+    channel, z, axes, scene
         How the movie was opened: for the record only.
 
     Raises
@@ -64,6 +64,7 @@ class Settings:
     channel: int | str | None = None
     z: int | None = None
     axes: str | None = None
+    scene: int | str | None = None
 
     def __post_init__(self) -> None:
         kinds = {"direction": Direction, "view": ViewMode, "memory_filter": Filter}

@@ -34,6 +34,7 @@ def segment(
     channel: int | str | None = None,
     z: int | None = None,
     axes: str | None = None,
+    scene: int | str | None = None,
     view: ViewMode = "auto",
     seed: int = 0,
     contrast: tuple[float, float] | None = None,
@@ -67,6 +68,8 @@ def segment(
         Of a movie with several. For an array (T, Y, X, 3), `channel` is the colour.
     axes
         What the axes of a file are, where it does not tell; see `open_movie`.
+    scene
+        Which image of a file with several: a position, a series, a field of a plate.
     contrast
         Grey values (black, white) for the whole movie. By default an Image layer's contrast
         limits, else robust percentiles.
@@ -99,9 +102,9 @@ def segment(
         model=model, device=device, precision=precision, direction=direction,
         frames=range(*frames) if isinstance(frames, tuple) else frames,
         view=view, memory_filter=memory_filter, seed=seed, contrast=contrast,
-        channel=channel, z=z, axes=axes,
+        channel=channel, z=z, axes=axes, scene=scene,
     )  # fmt: skip
-    source = open_input(movie, channel=channel, z=z, axes=axes)
+    source = open_input(movie, channel=channel, z=z, axes=axes, scene=scene)
     if contrast is None:
         settings = replace(settings, contrast=source.contrast)
     labels = _tracked(make_job(source.pixels, source.prompts(prompts), settings), target, progress)
@@ -124,7 +127,7 @@ class Session(EngineSession):
     contrast
         Grey values (black, white) for the whole movie. By default an Image layer's contrast
         limits, else robust percentiles.
-    channel, z, axes
+    channel, z, axes, scene
         Which part of the movie, as for `segment`.
     **options
         model, device, precision, view, seed and memory_filter as for `propagation.Session`.
@@ -147,9 +150,10 @@ class Session(EngineSession):
         channel: int | str | None = None,
         z: int | None = None,
         axes: str | None = None,
+        scene: int | str | None = None,
         **options: Any,
     ) -> None:
-        self.source = open_input(movie, channel=channel, z=z, axes=axes)
+        self.source = open_input(movie, channel=channel, z=z, axes=axes, scene=scene)
         super().__init__(
             self.source.pixels,
             labels=labels,

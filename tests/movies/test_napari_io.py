@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from PIL import Image
 
-from napari_sam_i2v.errors import InputError, OutputError
+from napari_sam_i2v.errors import InputError, MovieError, OutputError
 from napari_sam_i2v.movies.export import save_ome_zarr
 from napari_sam_i2v.movies.movie import open_movie
 from napari_sam_i2v.movies.napari_io import get_reader, read_layers, write_labels
@@ -138,3 +138,48 @@ def test_write_labels_spares_folders(tmp_path: Path) -> None:
         with pytest.raises(OutputError):
             write_labels(str(folder), STACK, {})
         assert (folder / "data").exists()
+
+
+# --- pyramids, kinds of files --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("edge", "multiscale"), [(4096, True), (64, False)])
+def test_large_images_with_a_pyramid_are_multiscale(
+    tmp_path: Path, edge: int, multiscale: bool
+) -> None:
+    levels = [("s0", edge), ("s1", edge // 2)]
+    datasets = [
+        {"path": name, "coordinateTransformations": [{"type": "scale", "scale": [1, 1, f, f]}]}
+        for f, (name, _) in enumerate(levels, 1)
+    ]
+    axes = [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}]
+    axes += [{"name": name, "type": "space"} for name in "yx"]
+    ome = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    group = zarr.create_group(str(tmp_path / "a.zarr"), attributes={"ome": ome})
+    for name, size in levels:
+        group.create_array(name, shape=(3, 2, size, size), chunks=(1, 1, 64, 64), dtype="u2")
+    ((data, meta, _),) = read_layers(str(tmp_path / "a.zarr"))
+    assert meta.get("multiscale", False) is multiscale
+    viewer = pytest.importorskip("napari.components").ViewerModel()
+    first, second = viewer.add_image(data, **meta)
+    assert first.multiscale is multiscale
+    shapes = [one.shape for one in (second.data if multiscale else [second.data])]
+    assert shapes == [(3, size, size) for _, size in levels][: len(shapes)]
+
+
+@pytest.mark.parametrize("name", ["a.dcm", "a.nii", "a.mp4", "a.nd2", "a.czi", "a.lif"])
+def test_other_formats_are_ours(name: str, tmp_path: Path) -> None:
+    magic = {
+        "a.dcm": bytes(128) + b"DICM", "a.nii": bytes(344) + b"n+1\0",
+        "a.mp4": b"\0\0\0\x18ftypisom", "a.nd2": b"\xda\xce\xbe\n", "a.czi": b"ZISRAWFILE",
+        "a.lif": b"p\0\0\0\1\0\0\0*",
+    }  # fmt: skip
+    (tmp_path / name).write_bytes(magic[name] + bytes(300))
+    assert get_reader(str(tmp_path / name)) is read_layers
+    with pytest.raises(MovieError):
+        read_layers(str(tmp_path / name))
+
+
+def test_pictures_are_left_to_napari(tmp_path: Path) -> None:
+    Image.fromarray(STACK[0]).save(tmp_path / "a.png")
+    assert get_reader(str(tmp_path / "a.png")) is None

@@ -13,7 +13,7 @@ import zarr
 from zarr.storage import LocalStore
 
 from napari_sam_i2v.errors import MovieError
-from napari_sam_i2v.movies.movie import open_movie
+from napari_sam_i2v.movies.movie import open_movie, open_source
 from napari_sam_i2v.movies.ome_zarr import list_labels
 
 DATA = np.arange(3 * 2 * 6 * 8, dtype=np.uint16).reshape(3, 2, 6, 8)
@@ -180,8 +180,9 @@ def test_converted_file_with_one_image(tmp_path: Path) -> None:
     write_image(tmp_path / "a.zarr" / "0")
     assert open_movie(tmp_path / "a.zarr", channel=0).shape == (3, 6, 8)
     write_image(tmp_path / "a.zarr" / "1")
-    with pytest.raises(MovieError, match="several images"):
+    with pytest.raises(MovieError, match=r"2 images: 0, 1\. Choose one with scene="):
         open_movie(tmp_path / "a.zarr", channel=0)
+    assert open_movie(tmp_path / "a.zarr", channel=0, scene=1).name == "a.zarr 1"
 
 
 # --- samples -------------------------------------------------------------------------------------
@@ -219,7 +220,49 @@ def test_published_examples(shared_data: Path, name: str, shape: tuple, empty: b
 
 def test_plate_and_well(shared_data: Path) -> None:
     plate = shared_data / "formats" / "ome_zarr_examples" / "data" / "valid" / "plate-01.zarr"
-    with pytest.raises(MovieError, match="plate of wells"):
+    with pytest.raises(
+        MovieError, match=r"4 images: 0 = A/1/0, 1 = A/2/0, .*Choose one with scene="
+    ):
         open_movie(plate)
-    with pytest.raises(MovieError, match="well of several images"):
-        open_movie(plate / "A" / "1")
+    assert open_movie(plate, scene="B/2/0").name == "plate-01.zarr B/2/0"
+    assert open_movie(plate, scene=3).name == "plate-01.zarr B/2/0"
+    assert open_movie(plate / "A" / "1").name == "0"  # a well of one field
+    with pytest.raises(MovieError, match="no single image 'C/1/0'"):
+        open_movie(plate, scene="C/1/0")
+
+
+def test_plate_that_points_outside(tmp_path: Path) -> None:
+    plate = {"plate": {"wells": [{"path": "../elsewhere"}]}}
+    zarr.create_group(str(tmp_path / "a.zarr"), attributes={"ome": {"version": "0.5", **plate}})
+    with pytest.raises(MovieError, match="outside its own folder"):
+        open_movie(tmp_path / "a.zarr")
+    well = {"well": {"images": [{"path": "../../elsewhere"}]}}
+    zarr.create_group(str(tmp_path / "b.zarr"), attributes={"ome": {"version": "0.5", **well}})
+    with pytest.raises(MovieError, match="outside its own folder"):
+        open_movie(tmp_path / "b.zarr")
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks", "message"),
+    [
+        ((10**12, 8, 8), (1, 8, 8), "declares 1000000000000 planes"),
+        ((4, 10**6, 10**6), (1, 1024, 1024), "bytes per frame"),
+        ((10**6, 512, 512), (10**6, 512, 512), "chunks of"),
+    ],
+)
+def test_shapes_beyond_reason(tmp_path: Path, shape: tuple, chunks: tuple, message: str) -> None:
+    zarr.create_array(str(tmp_path / "a.zarr"), shape=shape, chunks=chunks, dtype="u1")
+    with pytest.raises(MovieError, match=message):
+        open_movie(tmp_path / "a.zarr")
+
+
+def test_pyramid_that_was_not_copied_whole(shared_data: Path, tmp_path: Path) -> None:
+    original = shared_data / "formats" / "derived" / "c2c12_v05.zarr"
+    copy = tmp_path / "a.zarr"
+    shutil.copytree(original, copy, copy_function=shutil.copyfile)
+    for folder in (copy, *(one for one in copy.rglob("*") if one.is_dir())):
+        folder.chmod(0o755)
+    shutil.rmtree(copy / "s2")
+    source = open_source(copy)
+    assert [one.shape[-1] for one in source.levels] == [117, 29, 14]
+    np.testing.assert_array_equal(open_movie(copy)[3], open_movie(original)[3])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from tests.movies import samples
 
 from napari_sam_i2v.errors import MovieError
 from napari_sam_i2v.movies.movie import open_movie
@@ -283,3 +284,59 @@ def test_second_ome_image_is_told(tmp_path: Path) -> None:
         writer.write(STACK[:, :8], metadata={"axes": "TYX"})
     with pytest.warns(UserWarning, match="holds 2 images"):
         assert open_movie(path).shape == STACK.shape
+
+
+# --- several files, several images ---------------------------------------------------------------
+
+
+def test_ome_of_several_files(tmp_path: Path) -> None:
+    path = samples.ome_multifile(tmp_path)
+    movie = open_movie(path)
+    assert movie.scale == (3.0, 0.5, 0.5)
+    np.testing.assert_array_equal(np.asarray(movie), samples.STACK[:4])
+    again = open_movie(tmp_path / "part_2.ome.tif")  # any of them opens the movie
+    np.testing.assert_array_equal(again[3], samples.STACK[3])
+
+
+def test_ome_with_a_missing_file(tmp_path: Path) -> None:
+    path = samples.ome_multifile(tmp_path)
+    (tmp_path / "part_2.ome.tif").unlink()
+    with pytest.raises(MovieError, match="missing or damaged"):
+        open_movie(path)
+
+
+def test_ome_with_a_file_outside_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    path = samples.ome_multifile(tmp_path / "inner")
+    (tmp_path / "inner" / "part_3.ome.tif").rename(tmp_path / "part_3.ome.tif")
+    content = path.read_bytes().replace(b"part_3.ome.tif", b"../part_3.o.ti")
+    (tmp_path / "part_3.ome.tif").rename(tmp_path / "part_3.o.ti")
+    path.write_bytes(content)
+    with pytest.raises(MovieError, match="outside its folder"):
+        open_movie(path)
+
+
+def test_one_of_several_images(tmp_path: Path) -> None:
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as out:
+        out.write(samples.STACK[:3], metadata={"axes": "TYX", "Name": "left"})
+        about = {"axes": "TYX", "Name": "right", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
+        out.write(samples.STACK[3:8], metadata=about)
+    with pytest.warns(UserWarning, match="choose with scene="):
+        assert open_movie(path).shape == (3, 128, 192)
+    right = open_movie(path, scene="right")
+    assert (right.shape, right.scale[1:]) == ((5, 128, 192), (0.25, 0.25))
+    np.testing.assert_array_equal(right[4], samples.STACK[7])
+
+
+@pytest.mark.parametrize(
+    ("size", "message"), [(70_000, "at most"), (25_000, "truncated or damaged")]
+)
+def test_size_that_the_file_cannot_have(tmp_path: Path, size: int, message: str) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK[0], compression="zlib", photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+            tif.pages.first.tags[name].overwrite(size, dtype="I")
+    with pytest.raises(MovieError, match=message):
+        open_movie(path)

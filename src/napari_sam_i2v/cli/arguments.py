@@ -75,7 +75,8 @@ def _add_segment(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "movie", metavar="MOVIE", type=Path,
-        help="TIFF, OME-Zarr, or folder with one picture per frame",
+        help="TIFF, OME-Zarr, DICOM, NIfTI, AVI, MP4, MOV, ND2, CZI, LIF, or a folder with one "
+        "picture per frame",
     )  # fmt: skip
     parser.add_argument(
         "--prompts", required=True, type=Path, metavar="FILE",
@@ -95,7 +96,11 @@ def _add_segment(commands: Any) -> None:
     parser.add_argument("--channel", metavar="C", help="channel, by number (from 0) or name")
     parser.add_argument("--z", type=int, metavar="Z", help="plane of a movie with depth")
     parser.add_argument(
-        "--axes", metavar="AXES", help="stored axes, e.g. TZYX, where the file does not tell"
+        "--axes", metavar="AXES",
+        help="stored axes, e.g. TZYX, where the file does not tell or is wrong",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scene", metavar="S", help="image of a file with several, by number (from 0) or name"
     )
     _add_view(parser)
     parser.add_argument(

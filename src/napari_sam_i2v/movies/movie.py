@@ -6,6 +6,7 @@ import operator
 import os
 import uuid
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,30 @@ import numpy as np
 
 from napari_sam_i2v.errors import MovieError
 from napari_sam_i2v.movies.axes import FramePlan, plan_frames
+from napari_sam_i2v.movies.kinds import file_kind, folder_kind, foreign_name
+from napari_sam_i2v.movies.limits import refuse_huge
 from napari_sam_i2v.movies.source import Source
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
 
 __all__ = ["Movie", "open_movie", "open_source"]
 
-_ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-_TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-_PICTURE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-# Only to say what a refused file is: (where, bytes, name).
-_FOREIGN_MAGIC = (
-    (0, b"\x89HDF", "an HDF5 file"),
-    (0, b"PK\x03\x04", "a zip archive"),
-    (0, b"RIFF", "an AVI video"),
-    (0, b"\x1aE\xdf\xa3", "a Matroska video"),
-    (0, b"ZISRAW", "a Zeiss CZI file"),
-    (0, b"\xda\xce\xbe\n", "a Nikon ND2 file"),
-    (0, b"\x1f\x8b", "a gzip archive"),
-    (4, b"ftyp", "an MP4 or QuickTime video"),
-    (4, b"moov", "a QuickTime video"),
-    (4, b"mdat", "a QuickTime video"),
-    (128, b"DICM", "a DICOM file"),
+_READERS = {
+    # Kind of file or folder: module of this package, function, whether it may hold several images.
+    "tiff": ("tiff", "open_tiff", True),
+    "picture": ("sequence", "open_picture", False),
+    "video": ("video", "open_video", False),
+    "dicom": ("dicom", "open_dicom", False),
+    "nifti": ("nifti", "open_nifti", False),
+    "nd2": ("nd2", "open_nd2", True),
+    "czi": ("czi", "open_czi", True),
+    "lif": ("lif", "open_lif", True),
+    "zarr folder": ("ome_zarr", "open_zarr", True),
+    "dicom folder": ("dicom", "open_dicom_folder", False),
+    "pictures folder": ("sequence", "open_sequence", False),
+}
+_KINDS = (
+    "a TIFF, OME-Zarr, DICOM, NIfTI, AVI, MP4, MOV, ND2, CZI or LIF file, or a folder with one "
+    "TIFF, PNG, JPEG or DICOM file per frame"
 )
 
 
@@ -53,12 +57,15 @@ class Movie:
     scale, units
         Step along (t, y, x) and its units in pint's spelling; 1.0 and ("frame", "pixel",
         "pixel") where the file does not tell.
+    contrast
+        Grey values shown as black and white, where the file gives them (a DICOM window).
     """
 
     def __init__(self, source: Source, plan: FramePlan) -> None:
         sizes = source.sizes
         self._source, self._plan = source, plan
         self.name, self.path, self.dtype = source.name, source.path, source.dtype
+        self.contrast = None if plan.rgb else source.contrast
         colour = (3,) if plan.rgb else ()
         self.shape: tuple[int, ...] = (plan.n_frames, sizes["Y"], sizes["X"], *colour)
         self.dims: tuple[str, ...] = ("T", "Y", "X", "S")[: len(self.shape)]
@@ -113,7 +120,7 @@ class Movie:
                 f"frame {t} of {self.path} has shape {plane.shape}, frame 0 has {self.shape[1:]}: "
                 "all frames must have one shape"
             )
-        return np.ascontiguousarray(plane, dtype=self.dtype)
+        return np.require(plane, self.dtype, ["C", "W", "E"])  # the caller's own
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -144,14 +151,16 @@ def open_movie(
     channel: int | str | None = None,
     z: int | None = None,
     axes: str | None = None,
+    scene: int | str | None = None,
 ) -> Movie:
     """Open a movie; only metadata is read.
 
     Parameters
     ----------
     path
-        A TIFF (OME, ImageJ or plain), an OME-Zarr image or label image, a zarr array, a picture,
-        or a folder with one TIFF, PNG or JPEG per frame.
+        A TIFF (OME, ImageJ or plain), an OME-Zarr image, label image or plate, a zarr array, a
+        picture, a folder with one TIFF, PNG, JPEG or DICOM file per frame; with the extra that is
+        named when it is missing, a DICOM, NIfTI, AVI, MP4, MOV, ND2, CZI or LIF file.
     channel
         Number or name of the channel; needed when there are several. For a colour movie
         ("red", 0, ...) one colour instead of all three.
@@ -159,71 +168,68 @@ def open_movie(
         The plane of a movie with depth. Without any other axis that may be time, Z is taken for
         time unless `z` is given.
     axes
-        What the stored axes are, one letter of "TCZYXS" each, where the file does not tell.
+        What the stored axes are, one letter of "TCZYXS" each, where the file does not tell, or
+        says something wrong.
+    scene
+        Number or name of the image of a file with several: a position, a series, a field of a
+        plate.
 
     Raises
     ------
     MovieError
         If there is nothing, no movie, a broken file, or a choice to be made.
     """
-    source = open_source(path, axes=axes)
+    source = open_source(path, axes=axes, scene=scene)
     return Movie(source, plan_frames(source, channel=channel, z=z))
 
 
-def open_source(path: str | os.PathLike[str], *, axes: str | None = None) -> Source:
+def open_source(
+    path: str | os.PathLike[str], *, axes: str | None = None, scene: int | str | None = None
+) -> Source:
     """Open what `open_movie` opens, with all its channels and planes."""
-    source = _reader_for(Path(path).expanduser())
+    source = _opened(Path(path).expanduser(), scene)
     if 0 in source.shape:
         raise MovieError(f"{source.path} holds no pixels: its shape is {source.shape}")
+    refuse_huge(source)
     return source if axes is None else source.with_axes(axes)
 
 
-def _reader_for(path: Path) -> Source:
+def _opened(path: Path, scene: int | str | None) -> Source:
+    kind = _kind_of(path)
+    module, function, several = _READERS[kind]
+    if scene is not None and not several and scene not in (0, "0"):
+        raise MovieError(f"{path} holds one image; scene={scene!r} is not there: leave it out")
+    reader = getattr(import_module(f"napari_sam_i2v.movies.{module}"), function)
     try:
-        found, folder = path.exists(), path.is_dir()
+        source: Source = reader(path, scene=scene) if several else reader(path)
+    except MovieError:
+        raise
+    except Exception as err:  # each library has its own errors for broken files
+        private = module == "dicom"  # what an error says may quote a header
+        detail = "" if private else f": {err}"
+        raise MovieError(f"{path} is truncated or damaged: {type(err).__name__}{detail}") from (
+            None if private else err
+        )
+    return source
+
+
+def _kind_of(path: Path) -> str:
+    try:
+        if path.is_dir():
+            return f"{folder_kind(path) or 'pictures'} folder"
+        if not path.exists():
+            raise MovieError(f"there is no file or folder {path}")
+        kind = file_kind(path)
     except OSError as err:  # a folder on the way may not be entered
         raise MovieError(f"{path} cannot be read: {err.strerror or err}") from err
-    if not found:
-        raise MovieError(f"there is no file or folder {path}")
-    if folder:
-        return _open_folder(path)
-    head = _first_bytes(path)
-    is_dicom = head[128:] == b"DICM"  # its free first 128 bytes may pretend to be a TIFF
-    if head.startswith(_TIFF_MAGIC) and not is_dicom:
-        from napari_sam_i2v.movies.tiff import open_tiff
-
-        return open_tiff(path)
-    if head.startswith(_PICTURE_MAGIC):
-        from napari_sam_i2v.movies.sequence import open_picture
-
-        return open_picture(path)
-    raise MovieError(_refusal(path, head))
+    if kind is None:
+        raise MovieError(_refusal(path))
+    return kind
 
 
-def _open_folder(path: Path) -> Source:
-    if any((path / name).is_file() for name in _ZARR_FILES):
-        from napari_sam_i2v.movies.ome_zarr import open_zarr
-
-        return open_zarr(path)
-    from napari_sam_i2v.movies.sequence import open_sequence
-
-    return open_sequence(path)
-
-
-def _first_bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(132)
-    except OSError as err:
-        raise MovieError(f"{path} cannot be read: {err.strerror or err}") from err
-
-
-def _refusal(path: Path, head: bytes) -> str:
-    if not head:
+def _refusal(path: Path) -> str:
+    if path.stat().st_size == 0:
         return f"{path} is empty"
-    kinds = [name for at, magic, name in _FOREIGN_MAGIC if head[at : at + len(magic)] == magic]
-    what = f"is {kinds[0]}, which is" if kinds else "is of a kind that is"
-    return (
-        f"{path} {what} not supported: give a TIFF, an OME-Zarr, or a folder with one TIFF, PNG or "
-        "JPEG per frame (Fiji can convert it)"
-    )
+    name = foreign_name(path)
+    what = f"is {name}, which is" if name else "is of a kind that is"
+    return f"{path} {what} not supported: give {_KINDS} (Fiji can convert it)"

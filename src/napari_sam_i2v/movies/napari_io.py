@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam_i2v.movies.kinds import file_kind, folder_kind
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN, pint_unit, unit_name
 
 if TYPE_CHECKING:
@@ -14,14 +16,13 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-_ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
-_TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-_PICTURES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+_MAX_SCENES = 16
+_LARGE_PLANE = 2048  # pixels along an edge, from which a pyramid is worth a multiscale layer
 _UNKNOWN = {"T": TIME_UNKNOWN}
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
-    """Give `read_layers` for a TIFF, an OME-Zarr or a folder of pictures; None for the rest.
+    """Give `read_layers` for whatever `open_movie` opens; None for the rest, and for pictures.
 
     Looks at a few bytes or names only, and never raises.
     """
@@ -37,7 +38,10 @@ def read_layers(path: str) -> list[LayerData]:
     """Open a movie as lazy layers with name, scale, units and axis labels.
 
     Channels become one layer each; label images, and those inside an OME-Zarr image, become
-    Labels layers. All planes of a movie with depth are shown.
+    Labels layers. All planes of a movie with depth are shown. Of a file with several images (a
+    plate, positions, series) each becomes a layer, the first is shown; of one with more than
+    sixteen, the first is opened, with a warning. Large images with a pyramid become multiscale
+    layers.
 
     Raises
     ------
@@ -47,8 +51,12 @@ def read_layers(path: str) -> list[LayerData]:
     from napari_sam_i2v.movies.movie import open_source
     from napari_sam_i2v.movies.ome_zarr import list_labels
 
-    layers = [_layer(open_source(path))]
-    if Path(path).is_dir() and layers[0][2] == "image":
+    first = open_source(path, scene=_first_scene(path))
+    layers = [_layer(first)]
+    for number in _other_scenes(first):
+        data, meta, kind = _layer(open_source(path, scene=number))
+        layers.append((data, {**meta, "visible": False}, kind))
+    if first.path.is_dir() and not first.private and layers[0][2] == "image":
         inside = [Path(path) / "labels" / name for name in list_labels(path)]
         layers += [_layer(open_source(one)) for one in inside if one.is_dir()]
     return layers
@@ -86,32 +94,57 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 def _is_ours(path: Path) -> bool:
     if path.is_file():
-        with path.open("rb") as file:
-            return file.read(4) in _TIFF_MAGIC
-    if not path.is_dir():
-        return False
-    if any((path / name).is_file() for name in _ZARR_FILES):
-        return True
-    return any(one.suffix.lower() in _PICTURES for one in path.iterdir())
+        return file_kind(path) not in (None, "picture")
+    return path.is_dir() and folder_kind(path) is not None
+
+
+def _first_scene(path: str) -> int | None:
+    """Give 0 for what may hold several images, so that none need be chosen."""
+    where = Path(path)
+    kind = folder_kind(where) if where.is_dir() else file_kind(where)
+    return 0 if kind in ("zarr", "nd2", "czi", "lif", "tiff") else None
+
+
+def _other_scenes(first: Source) -> range:
+    """Give the numbers of the images to be opened besides the first."""
+    if len(first.scenes) <= _MAX_SCENES:
+        return range(1, len(first.scenes))
+    warnings.warn(
+        f"{first.path} holds {len(first.scenes)} images, from {first.scenes[0]} to "
+        f"{first.scenes[-1]}; the first is opened. Open another one by its own path, or in a "
+        "script with open_movie(..., scene=)",
+        stacklevel=3,
+    )
+    return range(0)
 
 
 def _layer(source: Source) -> LayerData:
     axes, data = _as_dask(source)
     channel = axes.index("C") if "C" in axes else None
+    name = Path(source.name).stem
+    if source.scenes:
+        name = f"{source.path.stem} {source.scenes[source.scene]}"
     shown = [axis for axis in axes if axis not in "CS"]
     meta: dict[str, Any] = {
-        "name": Path(source.name).stem,
+        "name": name,
         "scale": tuple(source.pixel.get(axis, (1.0, ""))[0] for axis in shown),
         "units": tuple(pint_unit(_unit(source, axis)) for axis in shown),
         "axis_labels": tuple(axis.lower() for axis in shown),
-        "metadata": {"path": str(source.path)},
+        "metadata": {} if source.private else {"path": str(source.path)},
     }
     if source.is_labels and data.dtype.kind in "ui" and channel is None:
         return data, meta, "labels"
     meta["rgb"] = "S" in axes
+    if max(source.sizes["Y"], source.sizes["X"]) > _LARGE_PLANE and source.levels:
+        data, meta["multiscale"] = [data, *(_as_dask(one)[1] for one in source.levels)], True
+    if source.contrast is not None:
+        meta["contrast_limits"] = source.contrast
+    if source.inverted:
+        meta["colormap"] = "gray_r"
     if channel is not None:
         known = dict(enumerate(source.channel_names))
-        names = [known.get(i) or f"channel {i}" for i in range(data.shape[channel])]
+        n = (data[0] if isinstance(data, list) else data).shape[channel]
+        names = [known.get(i) or f"channel {i}" for i in range(n)]
         meta |= {"channel_axis": channel, "name": [f"{meta['name']} {name}" for name in names]}
     return data, meta, "image"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,28 +16,37 @@ import numpy as np
 import zarr
 
 from napari_sam_i2v.errors import MovieError
-from napari_sam_i2v.movies.source import Index, Source, native_dtype
+from napari_sam_i2v.movies.limits import refuse_huge_chunks
+from napari_sam_i2v.movies.source import Index, Source, chosen_scene, native_dtype
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, unit_name
 
 _BY_TYPE = {"time": "T", "channel": "C"}
 
 
-def open_zarr(path: Path) -> Source:
-    """Open level 0 of an OME-Zarr image or label image, or a plain array; reads metadata only.
+def open_zarr(path: Path, *, scene: int | str | None = None) -> Source:
+    """Open an OME-Zarr image or label image, or a plain array; reads metadata only.
+
+    The source is level 0; smaller levels are in `Source.levels`.
+
+    Of a plate, a well or a converted file, `scene` chooses the image: its number, or its path
+    inside, such as A/1/0.
 
     Raises
     ------
     MovieError
-        If there is no image, or its metadata are broken.
+        If there is no image, one must be chosen, or metadata are broken.
     """
     node = _open_node(path)
+    ome = ome_attributes(node) if isinstance(node, zarr.Group) else {}
+    single = isinstance(node, zarr.Array) or "multiscales" in ome
+    if single and scene not in (None, 0, "0"):
+        raise MovieError(f"{path} holds one image; scene={scene!r} is not there: leave it out")
     if isinstance(node, zarr.Array):
         return _array_source(path, node)
-    ome = ome_attributes(node)
-    if "multiscales" not in ome:
-        return _without_image(path, node, ome)
     try:
-        return _image_source(path, node, ome)
+        if single:
+            return _image_source(path, node, ome)
+        return _one_of_several(path, _images_inside(path, node, ome), scene)
     except (KeyError, IndexError, TypeError, AttributeError) as err:
         raise MovieError(
             f"{path} has broken OME-Zarr metadata: {type(err).__name__}: {err}"
@@ -79,7 +89,20 @@ def _open_node(path: Path) -> Any:
 
 def _image_source(path: Path, node: Any, ome: dict[str, Any]) -> Source:
     image = ome["multiscales"][0]
-    level = image["datasets"][0]
+    first = _level_source(path, node, ome, image["datasets"][0])
+    smaller = []
+    for level in image["datasets"][1:]:
+        try:
+            one = _level_source(path, node, ome, level)
+        except (MovieError, KeyError, TypeError):  # a pyramid that was not copied whole will do
+            continue
+        if (one.axes, one.dtype) == (first.axes, first.dtype):
+            smaller.append(one)
+    return replace(first, levels=tuple(smaller))
+
+
+def _level_source(path: Path, node: Any, ome: dict[str, Any], level: Mapping[str, Any]) -> Source:
+    image = ome["multiscales"][0]
     array = _array_at(path, node, str(level["path"]))
     axes = _axis_letters(image, array.ndim)
     if len(axes) != array.ndim:
@@ -90,7 +113,7 @@ def _image_source(path: Path, node: Any, ome: dict[str, Any]) -> Source:
         axes=axes,
         shape=tuple(array.shape),
         dtype=native_dtype(array.dtype, path.name),
-        read=_reader(array),
+        read=_reader(path, array),
         channel_names=_channel_names(ome),
         pixel=_pixel_steps(image, level, axes),
         is_labels="image-label" in ome or path.resolve().parent.name == "labels",
@@ -104,11 +127,13 @@ def _array_source(path: Path, array: Any) -> Source:
         axes=_plain_axes(array),
         shape=tuple(array.shape),
         dtype=native_dtype(array.dtype, path.name),
-        read=_reader(array),
+        read=_reader(path, array),
     )
 
 
-def _reader(array: Any) -> Any:
+def _reader(path: Path, array: Any) -> Any:
+    refuse_huge_chunks(path, tuple(array.chunks), array.dtype)
+
     def read(index: Index) -> np.ndarray:
         return np.asarray(array[tuple(slice(None) if i is None else i for i in index)])
 
@@ -172,23 +197,48 @@ def _pixel_steps(
     return steps
 
 
-def _without_image(path: Path, node: Any, ome: Mapping[str, Any]) -> Source:
-    """Open the only image of a converted file; otherwise say what the group does hold."""
+def _images_inside(path: Path, node: Any, ome: Mapping[str, Any]) -> list[str]:
+    """List the images of a plate, a well, or a converted file, as paths inside the group.
+
+    Raises
+    ------
+    MovieError
+        If it is something else, saying what it does hold.
+    """
+    if "plate" in ome:
+        wells = [str(one["path"]) for one in ome["plate"].get("wells") or []]
+        return [f"{well}/{field}" for well in wells for field in _fields(path, node, well)]
+    if "well" in ome:
+        return [str(one["path"]) for one in ome["well"].get("images") or []]
     if dict(node.attrs).get("bioformats2raw.layout") or "bioformats2raw.layout" in ome:
-        images = sorted(name for name in node.group_keys() if name.isdecimal())
-        if len(images) == 1:
-            return open_zarr(path / images[0])
-        raise MovieError(f"{path} holds several images: open one of {_paths(path, images)}")
+        return sorted((name for name in node.group_keys() if name.isdecimal()), key=int)
     if ome.get("labels"):
         raise MovieError(f"{path} holds label images: open one of {_paths(path, ome['labels'])}")
-    if "plate" in ome:
-        raise MovieError(f"{path} is a plate of wells: open one image, for example ROW/COLUMN/0")
-    if "well" in ome:
-        images = [one.get("path") for one in ome["well"].get("images", [])]
-        raise MovieError(f"{path} is a well of several images: open one of {_paths(path, images)}")
     inside = sorted(node.array_keys())
     hint = f": open one of its arrays, {_paths(path, inside)}" if inside else ""
     raise MovieError(f"{path} is a zarr group without an OME-Zarr image{hint}")
+
+
+def _fields(path: Path, node: Any, well: str) -> list[str]:
+    """List the fields of a plate's well; none where the well was not copied."""
+    if not is_inside(well):
+        raise MovieError(f"{path} points at a well outside its own folder ({well!r}): refused")
+    group = node.get(well)
+    listed = ome_attributes(group).get("well", {}) if group is not None else {}
+    return [str(one["path"]) for one in listed.get("images") or []]
+
+
+def _one_of_several(path: Path, names: list[str], scene: int | str | None) -> Source:
+    if not names:
+        raise MovieError(f"{path} holds no images")
+    number = chosen_scene(names, scene, path)
+    if not is_inside(names[number]):
+        raise MovieError(f"{path} points at pixels outside its own folder: refused")
+    source = open_zarr(path / names[number])
+    if len(names) == 1:
+        return source
+    name = f"{path.resolve().name} {names[number]}"
+    return replace(source, name=name, scenes=tuple(names), scene=number)
 
 
 def _paths(path: Path, names: list[Any]) -> str:

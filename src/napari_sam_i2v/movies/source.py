@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from napari_sam_i2v.errors import MovieError
 
 AXES = "TCZYXS"
 """The letters of axes: time, channel, depth, row, column, colour sample."""
+
+_LISTED = 10
 
 Index = tuple[int | None, ...]
 """One entry per stored axis: an index, or None for the whole axis."""
@@ -38,6 +41,18 @@ class Source:
         Step and unit along an axis (keys among T, Z, Y, X), where the file gives them.
     is_labels
         Whether the file says that its values are object ids.
+    scenes, scene
+        Names of the images of the file (positions, series, fields of a plate), and which of them
+        this one is; empty and 0 where there is only one.
+    contrast
+        Grey values shown as black and white, where the file gives them.
+    inverted
+        Whether low values are meant to be shown bright.
+    levels
+        The same image, smaller and smaller, where the file holds that (a pyramid).
+    private
+        Whether names around the file may tell whose pictures these are: `name` does not, and the
+        path is kept out of what is written.
     """
 
     path: Path
@@ -49,6 +64,12 @@ class Source:
     channel_names: tuple[str, ...] = ()
     pixel: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     is_labels: bool = False
+    scenes: tuple[str, ...] = ()
+    scene: int = 0
+    contrast: tuple[float, float] | None = None
+    inverted: bool = False
+    levels: tuple[Source, ...] = ()
+    private: bool = False
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -65,7 +86,60 @@ class Source:
         """
         letters = axes.strip().upper()
         check_axes(letters, self)
-        return replace(self, axes=letters)
+        levels = tuple(replace(one, axes=letters) for one in self.levels)
+        return replace(self, axes=letters, levels=levels)
+
+
+def planes_reader(
+    lead: tuple[int, ...], plane: Callable[[tuple[int, ...]], np.ndarray]
+) -> Callable[[Index], np.ndarray]:
+    """Make `Source.read` from what reads one plane.
+
+    Parameters
+    ----------
+    lead
+        Lengths of the axes before those of a plane.
+    plane
+        Gives the plane at a place along them.
+    """
+
+    def read(index: Index) -> np.ndarray:
+        at, tail = index[: len(lead)], index[len(lead) :]
+        cut = tuple(slice(None) if i is None else i for i in tail)
+        choices = [range(n) if i is None else (i,) for i, n in zip(at, lead, strict=True)]
+        planes = [plane(where)[cut] for where in itertools.product(*choices)]
+        whole = [n for i, n in zip(at, lead, strict=True) if i is None]
+        stacked = planes[0] if len(planes) == 1 else np.stack(planes)
+        return stacked.reshape(*whole, *planes[0].shape)
+
+    return read
+
+
+def chosen_scene(names: Sequence[str], scene: int | str | None, path: Path) -> int:
+    """Give the number of the image that was asked for, by number (also as text) or name.
+
+    Raises
+    ------
+    MovieError
+        If there are several and none was chosen, or the chosen one is not there.
+    """
+    if scene is None and len(names) == 1:
+        return 0
+    shown = list(enumerate(names))
+    shown = shown if len(shown) <= _LISTED else [*shown[: _LISTED - 1], shown[-1]]
+    listed = ", ".join(name if name == str(i) else f"{i} = {name}" for i, name in shown)
+    if scene is None:
+        raise MovieError(
+            f"{path} holds {len(names)} images: {listed}. Choose one with scene=NUMBER or NAME"
+        )
+    number = scene
+    if isinstance(number, str):
+        if list(names).count(number) == 1:
+            return list(names).index(number)
+        number = int(number) if number.strip().isdecimal() else -1
+    if not 0 <= number < len(names):
+        raise MovieError(f"{path} has no single image {scene!r}; it has {listed}")
+    return number
 
 
 def check_axes(letters: str, source: Source) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import struct
@@ -18,18 +17,19 @@ import numpy as np
 import tifffile
 
 from napari_sam_i2v.errors import MovieError
-from napari_sam_i2v.movies.source import Index, Source, native_dtype
+from napari_sam_i2v.movies.source import Source, chosen_scene, native_dtype, planes_reader
 from napari_sam_i2v.movies.tiff_metadata import channel_names, pixel_steps
 
 _DAMAGED = "is truncated or damaged"
 _IMAGE_DESCRIPTION = 270
 
 
-def open_tiff(path: Path) -> Source:
-    """Open the first image of a TIFF file; only its page directory is read.
+def open_tiff(path: Path, *, scene: int | str | None = None) -> Source:
+    """Open an image of a TIFF file, the first if not told; only its page directory is read.
 
     Several images of one shape and no metadata (as writing frame by frame leaves them) are the
     frames of one movie. Of an OME file with several images the first is taken, with a warning.
+    The files of one OME-TIFF over several files are found beside it.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def open_tiff(path: Path) -> Source:
         except Exception as err:  # struct.error, TiffFileError, ... for broken files
             raise MovieError(f"{path} {_DAMAGED}: {err}") from err
         try:
-            pages = _TiffPages(tif, path)
+            pages = _TiffPages(tif, path, scene)
         except MovieError:
             tif.close()
             raise
@@ -50,26 +50,39 @@ def open_tiff(path: Path) -> Source:
             tif.close()
             detail = said[0].getMessage() if said else str(err)
             raise MovieError(f"{path} {_DAMAGED}: {detail}") from err
+    if any("OME series failed to read" in record.getMessage() for record in said):
+        tif.close()
+        raise MovieError(
+            f"{path} is one of several files of a movie, and some of the others are missing or "
+            "damaged: put all of them into its folder"
+        )
     return Source(
         path=path,
-        name=path.name,
+        name=path.name if len(pages.scenes) < 2 else f"{path.name} {pages.scenes[pages.scene]}",
         axes=pages.axes,
         shape=pages.shape,
         dtype=native_dtype(pages.dtype, path.name),
-        read=pages.read,
-        channel_names=channel_names(tif),
-        pixel=pixel_steps(tif),
+        read=planes_reader(pages.lead, pages.page),
+        channel_names=channel_names(tif, pages.scene),
+        pixel=pixel_steps(tif, pages.scene),
+        scenes=pages.scenes,
+        scene=pages.scene,
     )
 
 
 class _TiffPages:
     """The pages of one TIFF image as an array; a lock, because napari slices from threads."""
 
-    def __init__(self, tif: tifffile.TiffFile, path: Path) -> None:
+    def __init__(self, tif: tifffile.TiffFile, path: Path, scene: int | str | None) -> None:
         self._tif, self._path, self._lock = tif, path, threading.Lock()
         self._finalizer = weakref.finalize(self, tif.close)
         self._size = path.stat().st_size
-        series = _joined_series(tif) or [_first_series(tif, path)]
+        joined = _joined_series(tif)
+        series = joined or tif.series
+        if not series:
+            raise MovieError(f"{path} holds no image")
+        self.scenes, self.scene = _scenes(series, scene, path) if not joined else ((), 0)
+        series = joined or [series[self.scene]]
         first = series[0]
         page = first.keyframe
         self.page_shape, self._offset = tuple(page.shape), first.dataoffset
@@ -79,20 +92,12 @@ class _TiffPages:
         if len(series) > 1:
             self.axes, self.shape = "I" + self.axes, (len(series), *self.shape)
             self._pages, self._offset = [one.pages[0] for one in series], None
-        self._lead = self.shape[: len(self.shape) - len(self.page_shape)]
+        self.lead = self.shape[: len(self.shape) - len(self.page_shape)]
         self._refuse_truncated()
 
-    def read(self, index: Index) -> np.ndarray:
-        """Read the pages an index needs, and cut them out."""
-        lead, tail = index[: len(self._lead)], index[len(self._lead) :]
-        cut = tuple(slice(None) if i is None else i for i in tail)
-        choices = [range(n) if i is None else (i,) for i, n in zip(lead, self._lead, strict=True)]
-        planes = [self._page(where)[cut] for where in itertools.product(*choices)]
-        whole = [n for i, n in zip(lead, self._lead, strict=True) if i is None]
-        return np.stack(planes).reshape(*whole, *planes[0].shape)
-
-    def _page(self, where: tuple[int, ...]) -> np.ndarray:
-        number = int(np.ravel_multi_index(where, self._lead)) if where else 0
+    def page(self, where: tuple[int, ...]) -> np.ndarray:
+        """Read the page at a place along `lead`."""
+        number = int(np.ravel_multi_index(where, self.lead)) if where else 0
         with self._lock:
             return self._at_offset(number) if self._offset is not None else self._decoded(number)
 
@@ -109,13 +114,21 @@ class _TiffPages:
         page = self._pages[number]
         if page is None:  # an OME file may leave planes out
             return np.zeros(self.page_shape, self.dtype)
-        self._refuse_beyond_end(page)
-        with _quiet_tifffile():
-            return page.asarray().reshape(self.page_shape)
+        handle = page.parent.filehandle
+        closed = handle.closed  # another file of the same movie
+        if closed:
+            handle.open()
+        try:
+            self._refuse_beyond_end(page)
+            with _quiet_tifffile():
+                return page.asarray().reshape(self.page_shape)
+        finally:
+            if closed:
+                handle.close()
 
     def _refuse_truncated(self) -> None:
         """See from the page directory alone whether pixels are missing."""
-        declared = math.prod(self._lead)
+        declared = math.prod(self.lead)
         if (stated := _imagej_images(self._tif)) > declared * _imagej_planes(self._tif):
             raise MovieError(f"{self._path} {_DAMAGED}: {stated} images are announced")
         if not _description_is_whole(self._tif, self._size):
@@ -133,8 +146,18 @@ class _TiffPages:
             raise MovieError(
                 f"{self._path} {_DAMAGED}: {declared} pages are announced, {len(self._pages)} found"
             )
+        if self._tif.is_ome:
+            self._refuse_outside()
         if (last := self._pages[len(self._pages) - 1]) is not None:
             self._refuse_beyond_end(last)
+
+    def _refuse_outside(self) -> None:
+        """See that the other files which OME metadata name lie in the movie's own folder."""
+        folder = self._path.resolve().parent
+        named = {page.parent.filehandle.path for page in self._pages if page is not None}
+        for one in named:
+            if Path(one).resolve().parent != folder:
+                raise MovieError(f"{self._path} points at a file outside its folder: refused")
 
     def _refuse_beyond_end(self, page: Any) -> None:
         handle = page.parent.filehandle if hasattr(page, "parent") else self._tif.filehandle
@@ -144,12 +167,20 @@ class _TiffPages:
             raise MovieError(f"{self._path} {_DAMAGED}: pixels lie beyond its {size} bytes")
 
 
-def _first_series(tif: tifffile.TiffFile, path: Path) -> Any:
-    if not tif.series:
-        raise MovieError(f"{path} holds no image")
-    if tif.is_ome and len(tif.series) > 1:
-        warnings.warn(f"{path} holds {len(tif.series)} images; the first is read", stacklevel=4)
-    return tif.series[0]
+def _scenes(series: list[Any], scene: int | str | None, path: Path) -> tuple[tuple[str, ...], int]:
+    """Name the images of a file, and give the number of the chosen one: the first if not told."""
+    if len(series) == 1 and scene is None:
+        return (), 0
+    names = tuple(str(one.name) or f"image {i}" for i, one in enumerate(series))
+    if scene is None:
+        if series[0].parent.is_ome:
+            warnings.warn(
+                f"{path} holds {len(series)} images; the first is read: choose with scene=",
+                stacklevel=5,
+            )
+        scene = 0
+    number = chosen_scene(names, scene, path)
+    return (names if len(names) > 1 else ()), number
 
 
 def _joined_series(tif: tifffile.TiffFile) -> list[Any] | None:

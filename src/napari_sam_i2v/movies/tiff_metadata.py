@@ -12,32 +12,33 @@ from napari_sam_i2v.movies.units import SPACE_UNKNOWN, unit_name
 Steps = dict[str, tuple[float, str]]
 
 
-def pixel_steps(tif: tifffile.TiffFile) -> Steps:
+def pixel_steps(tif: tifffile.TiffFile, image: int = 0) -> Steps:
     """Give step and unit along T, Z, Y, X as far as OME or ImageJ metadata tell.
 
     The resolution of other TIFF files is that of a printer and is ignored.
     """
     if tif.is_ome:
-        return _ome_steps(_ome_pixels(tif))
+        return _ome_steps(_ome_pixels(tif, image))
     return _imagej_steps(tif) if tif.is_imagej else {}
 
 
-def channel_names(tif: tifffile.TiffFile) -> tuple[str, ...]:
+def channel_names(tif: tifffile.TiffFile, image: int = 0) -> tuple[str, ...]:
     """Give the channels' names from OME metadata; empty where there are none."""
-    pixels = _ome_pixels(tif) if tif.is_ome else None
+    pixels = _ome_pixels(tif, image) if tif.is_ome else None
     if pixels is None:
         return ()
     names = tuple(one.get("Name", "") for one in pixels if _tag(one) == "Channel")
     return names if any(names) else ()
 
 
-def _ome_pixels(tif: tifffile.TiffFile) -> ElementTree.Element | None:
-    """Find the first image's Pixels element; any OME namespace."""
+def _ome_pixels(tif: tifffile.TiffFile, image: int) -> ElementTree.Element | None:
+    """Find an image's Pixels element; any OME namespace."""
     try:
         root = ElementTree.fromstring(tif.ome_metadata or "")
     except ElementTree.ParseError:
         return None
-    return next((one for one in root.iter() if _tag(one) == "Pixels"), None)
+    found = [one for one in root.iter() if _tag(one) == "Pixels"]
+    return found[image] if image < len(found) else None
 
 
 def _tag(element: ElementTree.Element) -> str:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QEvent, QPoint, QTimer
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QInputDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_sam_i2v.errors import SamI2VError
 from napari_sam_i2v.widget.choices import Choices
 from napari_sam_i2v.widget.closing import Subscriptions, delete_orphan, release
 from napari_sam_i2v.widget.curves_dock import CurvesDock
 from napari_sam_i2v.widget.keys import KeysHelp, LayerKeys
+from napari_sam_i2v.widget.layers import level0
 from napari_sam_i2v.widget.menus import MoreMenu, ObjectMenu
+from napari_sam_i2v.widget.naming_axes import axis_letters, name_axes
 from napari_sam_i2v.widget.object_table import ObjectTable
 from napari_sam_i2v.widget.propagate_panel import PropagatePanel
 from napari_sam_i2v.widget.rows import (
@@ -32,7 +34,7 @@ from napari_sam_i2v.widget.rows import (
     movie_combo,
     show_images,
 )
-from napari_sam_i2v.widget.wording import CANCELLING, NO_MOVIE, NOT_OPENED, TOOL_HINTS
+from napari_sam_i2v.widget.wording import AXES_ASKED, CANCELLING, NO_MOVIE, NOT_OPENED, TOOL_HINTS
 from napari_sam_i2v.widget.work import WorkRunner
 
 if TYPE_CHECKING:
@@ -256,6 +258,19 @@ class TrackWidget(QWidget):
     def edit_name(self, object_id: int) -> None:
         """Let the user type an object's name."""
         self.table.edit_name(object_id)
+
+    def ask_axes(self) -> None:
+        """Let the user say what the chosen movie's axes are, where the file was wrong."""
+        image = self.movie.currentData()
+        if image is None:
+            show_error(NO_MOVIE)
+            return
+        shape = " × ".join(str(n) for n in level0(image).shape[: image.ndim])
+        said, agreed = QInputDialog.getText(
+            self, "Axes", f"{AXES_ASKED}\n“{image.name}” is {shape}", text=axis_letters(image)
+        )
+        if agreed:
+            self.attempt(partial(name_axes, image, said))
 
     def show_keys(self) -> None:
         """List the keys in a panel."""

@@ -55,6 +55,9 @@ class Host(Protocol):
     def show_keys(self) -> None:
         """List the keys."""
 
+    def ask_axes(self) -> None:
+        """Let the user say what the chosen movie's axes are."""
+
     def selected(self) -> list[int]:
         """Return the selected objects."""
 
@@ -161,6 +164,9 @@ class MoreMenu(_Menu):
             menu.setEnabled(not opened)
             menu.menuAction().setToolTip("Close the session to change it" if opened else "")
         self._fill_folder(opened)
+        tip = "Close the session to change them" if opened else "Say which axis is time, depth, ..."
+        free = not opened and bool(control.images())
+        self._add("Axes…", host.ask_axes, enabled=free, tip=tip)
         self.addSeparator()
         if opened:
             tip = "The layers stay; the session folder keeps everything to go on from"

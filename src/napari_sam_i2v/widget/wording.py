@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["CANCELLING", "NOT_OPENED", "NO_MOVIE", "TOOL_HINTS", "VIEWS"]
+__all__ = ["AXES_ASKED", "CANCELLING", "NOT_OPENED", "NO_MOVIE", "TOOL_HINTS", "VIEWS"]
 
 NO_MOVIE = "Open a movie: an image with time as one of its axes."
+AXES_ASKED = "One letter per axis: time T, channel C, depth Z, row Y, column X."
 NOT_OPENED = "Press Point, then click on an object."
 CANCELLING = "Stopping after this frame…"
 TOOL_HINTS = {
