@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation import engine as engine_module
 from napari_sam_i2v.propagation.engine import Answer, Engine, fill_holes
 from napari_sam_i2v.propagation.frames import Contrast, FrameSource
@@ -138,6 +139,72 @@ def test_equal_views_are_encoded_once(source: FrameSource, monkeypatch: pytest.M
     assert features[0] is features[2]
     assert not torch.equal(features[0], features[1])
     assert features[0].shape == (32, 4, 4)
+
+
+def test_a_frame_is_encoded_once(source: FrameSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clicks on a frame that was looked at cost no encoding; what is kept is bounded."""
+    engine = Engine(tiny.shared())
+    encoded = []
+    original = engine.model.encode_frame
+    monkeypatch.setattr(
+        engine.model,
+        "encode_frame",
+        lambda clip, **given: (encoded.append(len(clip)), original(clip, **given))[1],
+    )
+    window = View(0, 0, 32, 32)
+    first = engine.encode(source, 5, [WHOLE, window])
+    again = engine.encode(source, 5, [window, View(2, 2, 32, 32), WHOLE])
+    assert sum(encoded) == 3
+    assert again[0] is first[1]
+    assert again[2] is first[0]
+    for t in range(10):
+        engine.encode(source, t, [WHOLE])
+    assert len(engine._features[source]) == engine_module.KEPT_FRAMES
+    monkeypatch.setattr(engine_module, "KEPT_BYTES", 1)
+    engine.encode(source, 3, [WHOLE])
+    assert not engine._features[source]
+
+
+def test_clips_of_the_whole_frame_share_what_frames_add(source: FrameSource) -> None:
+    """Wherever a pass comes from, a frame's feature is that of its clip."""
+    engine = Engine(tiny.shared())
+    for t in (0, 1, 2, 5, 4, 9):
+        found = engine.encode(source, t, [WHOLE])[0]
+        clip = source.clip(clip_indices(t, engine.config.clip_length), [WHOLE])
+        with torch.inference_mode():
+            wanted = engine.model.encode_frame(clip)[0]
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+        assert len(engine._taps[source]) <= engine.config.clip_length
+
+
+def test_objects_in_one_view_are_tracked_together(
+    source: FrameSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(tiny.shared())
+    banks, _ = remembered(engine, source, [(0,), (2,), (1,), (3,)])
+    views = [WHOLE, View(4, 4, 32, 32), WHOLE, WHOLE]
+    features = engine.encode(source, 8, views)
+    recalled = [(b, b.filter(8, f)) for b, f in zip(banks, features, strict=True)]
+    shapes = []
+    original = engine.model.track
+    monkeypatch.setattr(
+        engine.model,
+        "track",
+        lambda f, m: (shapes.append((len(f), len(m.spatial))), original(f, m))[1],
+    )
+    found = engine.track(features, views, recalled)  # type: ignore[arg-type]
+    assert sorted(shapes) == [(1, 1), (1, 3)]
+    for i in range(4):
+        alone = engine.track([features[i]], [views[i]], [recalled[i]])[0]  # type: ignore[list-item]
+        torch.testing.assert_close(found[i].stored, alone.stored, atol=2e-3, rtol=1e-3)
+        assert found[i].view == views[i]
+    entries = engine.remember(features, found, prompted=False)
+    for i in range(4):
+        alone_entry = engine.remember([features[i]], [found[i]], prompted=False)[0]
+        torch.testing.assert_close(
+            entries[i].spatial.float(), alone_entry.spatial.float(), atol=2e-2, rtol=1e-2
+        )
+        assert torch.equal(entries[i].fingerprint, alone_entry.fingerprint)
 
 
 def test_batches_of_any_size_give_the_same(
