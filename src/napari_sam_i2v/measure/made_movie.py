@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_sam_i2v.propagation.prompts import Prompt
 
-__all__ = ["clicks", "frames_of", "write_movie"]
+__all__ = ["clicks", "frames_of", "movie_in_memory", "write_movie"]
 
 BACKGROUND, NOISE, BRIGHTNESS = 1000, 60, 900
 LARGEST_RADIUS = 14
@@ -38,6 +38,16 @@ def frames_of(frames: int, side: int, objects: int) -> Iterator[NDArray[np.uint1
         for place in _places(t, side, objects):
             _add_disc(frame, place, radius)
         yield frame
+
+
+def movie_in_memory(
+    frames: int, side: int, objects: int
+) -> tuple[NDArray[np.uint16], list[Prompt]]:
+    """Movie (T, Y, X), and a click on each disc."""
+    movie = np.empty((frames, side, side), np.uint16)
+    for t, frame in enumerate(frames_of(frames, side, objects)):
+        movie[t] = frame
+    return movie, clicks(side, objects)
 
 
 def write_movie(path: Path, frames: int, side: int, objects: int) -> Path:
