@@ -28,7 +28,7 @@ from napari_sam_i2v.measure.tables import plain
 
 GROWTH = 2000
 """Bytes per frame by which memory may grow."""
-LEAST_FRAMES = 4
+LEAST_FRAMES = 2
 
 
 @dataclass(frozen=True)

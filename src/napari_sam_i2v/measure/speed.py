@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_sam_i2v.job import Job
+    from napari_sam_i2v.movies.labels import LabelStore
     from napari_sam_i2v.network.sam_i2v import SamI2V
     from napari_sam_i2v.propagation.engine import Engine
 
@@ -85,8 +87,8 @@ class Speed:
     object_step
         Tracking and remembering one object that looks back to a full memory, in a batch.
     click_new, click_known
-        From a click to the mask in the labels, median: on a frame that was not looked at before,
-        and on one whose features are known.
+        From a click to the mask in the label store, median: on a frame that was not looked at
+        before, and on one whose features are known.
     seconds, first_frame
         The whole pass, from reading the first pixel to writing the last label, and its share
         until the first frame was out: the prompts are answered in it.
@@ -238,22 +240,33 @@ def _object_step(
 
 
 def _clicks(job: Job) -> tuple[float, float]:
-    """Seconds from a click to its mask: on a new frame, and once more on the same."""
+    """Seconds from a click to its mask on disk: on a new frame, and once more on the same."""
     from napari_sam_i2v.propagation.session import Session
 
     chosen = job.settings
-    session = Session(
-        job.movie, model=job.network, device=chosen.device, precision=chosen.precision
-    )
     new: list[float] = []
     known: list[float] = []
-    for frame in range(min(REPEATS + 1, session.n_frames)):
-        place = np.asarray(job.prompts[frame % len(job.prompts)].points)
-        for taken, shift in ((new, 0.0), (known, 2.0)):
-            begin = time.perf_counter()
-            session.add_points(frame + 1, frame, points=place + shift)
-            taken.append(time.perf_counter() - begin)
+    with _new_labels(job) as labels:
+        session = Session(
+            job.movie, model=job.network, device=chosen.device, precision=chosen.precision,
+            labels=labels,
+        )  # fmt: skip
+        for frame in range(min(REPEATS + 1, session.n_frames)):
+            place = np.asarray(job.prompts[frame % len(job.prompts)].points)
+            for taken, shift in ((new, 0.0), (known, 2.0)):
+                begin = time.perf_counter()
+                session.add_points(frame + 1, frame, points=place + shift)
+                taken.append(time.perf_counter() - begin)
     return _median(new), _median(known)
+
+
+@contextmanager
+def _new_labels(job: Job) -> Iterator[LabelStore]:
+    """A label store that is gone afterwards."""
+    from napari_sam_i2v.movies.labels import LabelStore
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield LabelStore.create(Path(folder) / "labels.zarr", shape=job.shape)
 
 
 def _median_time(calls: Sequence[Callable[[], Any]], finish: Callable[[], None]) -> float:
@@ -280,14 +293,11 @@ def _nothing() -> None:
 
 def _pass(job: Job) -> tuple[float, float, float | None]:
     """Seconds of a pass over the movie and until its first frame; growth in bytes a frame."""
-    from napari_sam_i2v.movies.labels import LabelStore
-
     process, begin = psutil.Process(), time.perf_counter()
     at: list[float] = []
     resident: list[int] = []
-    with tempfile.TemporaryDirectory() as folder:
-        store = LabelStore.create(Path(folder) / "labels.zarr", shape=job.shape)
-        for _ in job.with_contrast().run(store):
+    with _new_labels(job) as labels:
+        for _ in job.with_contrast().run(labels):
             at.append(time.perf_counter() - begin)
             resident.append(process.memory_info().rss)
     return at[-1], at[0], slope(resident)
