@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tracking_speed import make_movie
 
+from napari_sam_i2v.measure.made_movie import movie_in_memory
 from napari_sam_i2v.propagation.history import RecordedLabels
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.session import Session
@@ -30,7 +30,7 @@ FRAMES = 8
 
 def latencies(side: int, clicks: int, folder: Path) -> list[float]:
     """Seconds of each click after the first."""
-    movie, prompts = make_movie(FRAMES, side, clicks + 1)
+    movie, prompts = movie_in_memory(FRAMES, side, clicks + 1)
     kept = SessionFolder.create(
         folder, shape=movie.shape, scale=(1, 1, 1), units=("", "", ""), movie={}
     )

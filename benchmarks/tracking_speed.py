@@ -2,7 +2,8 @@
 
     python benchmarks/tracking_speed.py [--objects 1 10] [--threads 1 2] [--frames 100] [--side 512]
 
-The movie of drifting discs is made in memory; reading and writing files is not in the figures.
+The movie of drifting discs is made in memory; reading and writing files is not in the figures:
+`napari-sam-i2v benchmark` has them in.
 One line per case: frames/s, object-frames/s, and the ratio to the first line.
 """
 
@@ -12,40 +13,17 @@ import argparse
 import platform
 import time
 
-import numpy as np
 import torch
 
-from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.measure.made_movie import movie_in_memory
 from napari_sam_i2v.propagation.session import Session
 
 WARM_UP = 5
 
 
-def make_movie(frames: int, side: int, objects: int) -> tuple[np.ndarray, list[Prompt]]:
-    """Movie (T, Y, X) uint16 of bright discs on noise, and a click on each."""
-    noise = np.random.default_rng(0).normal(1000, 60, (side, side))
-    movie = np.empty((frames, side, side), np.uint16)
-    y, x = np.mgrid[:side, :side]
-    for t in range(frames):
-        frame = np.roll(noise, 37 * t, axis=(0, 1))
-        for k in range(objects):
-            cy, cx = _place(k, t, side, objects)
-            frame[(y - cy) ** 2 + (x - cx) ** 2 <= 14**2] += 900
-        movie[t] = frame
-    clicks = [np.array([_place(k, 0, side, objects)]) for k in range(objects)]
-    return movie, [Prompt(k + 1, 0, points=click) for k, click in enumerate(clicks)]
-
-
-def _place(k: int, t: int, side: int, objects: int) -> tuple[float, float]:
-    rows = int(np.ceil(np.sqrt(objects)))
-    cell = side / rows
-    row, column = divmod(k, rows)
-    return cell * (row + 0.5) + 5 * np.sin(t / 9 + k), cell * (column + 0.5) + 5 * np.cos(t / 9)
-
-
 def speed(model: str, frames: int, side: int, objects: int) -> float:
     """Frames per second after the first few."""
-    movie, prompts = make_movie(frames, side, objects)
+    movie, prompts = movie_in_memory(frames, side, objects)
     session = Session(movie, model=model, device="cpu")
     session.add_prompts(prompts)
     results = session.propagate()

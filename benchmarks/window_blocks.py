@@ -23,8 +23,8 @@ import napari
 import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
-from tracking_speed import make_movie
 
+from napari_sam_i2v.measure.made_movie import movie_in_memory
 from napari_sam_i2v.widget.dock import TrackWidget
 
 BEAT_MS = 10
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--objects", type=int, default=3)
     given = parser.parse_args()
-    movie, prompts = make_movie(given.frames, given.side, given.objects)
+    movie, prompts = movie_in_memory(given.frames, given.side, given.objects)
     viewer = napari.Viewer(show=True)
     image = viewer.add_image(movie, name="movie")
     widget = TrackWidget(viewer)

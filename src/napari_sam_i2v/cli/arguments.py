@@ -40,7 +40,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_segment, _add_export, _add_demo, _add_models, _add_train, _add_evaluate):
+    for add in (
+        _add_segment, _add_export, _add_demo, _add_models, _add_train, _add_evaluate,
+        _add_benchmark,
+    ):  # fmt: skip
         add(commands)
     return parser.parse_args(argv)
 
@@ -245,6 +248,43 @@ def _add_evaluate(commands: Any) -> None:
     _add_overwrite(parser, "replace older reports")
 
 
+def _add_benchmark(commands: Any) -> None:
+    parser = _command(
+        commands, "benchmark", "measure speed and memory on this machine",
+        epilog=(
+            "Every combination of models, devices, objects and sizes is a case, run in a process "
+            "of its own on a\nmovie of drifting discs that is made for it in TMPDIR. "
+            "docs/performance.md says what the columns mean.\n\n"
+            f"  {PROGRAM} benchmark --objects 1 10 100 --size 512 1024 --json speed.json"
+        ),
+    )  # fmt: skip
+    parser.add_argument(
+        "--model", nargs="+", default=["default"], metavar="NAME|FILE",
+        help=f"names that `{PROGRAM} models` lists, or files",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device", nargs="+", default=["auto"], metavar="D", help="auto, cpu, cuda, cuda:1, mps"
+    )
+    _add_precision(parser)
+    parser.add_argument(
+        "--objects", type=_count, nargs="+", default=[1, 10], metavar="N", help="(default: 1 10)"
+    )
+    parser.add_argument(
+        "--size", type=_count, nargs="+", default=[512], metavar="PIXELS",
+        help="sides of the square frames (default: 512)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--frames", type=_count, default=60, metavar="N",
+        help="of each movie (default: 60); growth of memory is that after frame 50",
+    )  # fmt: skip
+    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of torch")
+    parser.add_argument(
+        "--profile", action="store_true", help="show in which modules the time is spent"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE.json", help="write all numbers")
+    _add_overwrite(parser, "replace an older report")
+
+
 def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="default", metavar="NAME|FILE",
@@ -257,6 +297,10 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps"
     )
+    _add_precision(parser)
+
+
+def _add_precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto",
         help="arithmetic of the network",
@@ -293,4 +337,11 @@ def _positive(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 4 * (os.cpu_count() or 1):
         raise argparse.ArgumentTypeError(f"a number of threads is required, got {text}")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a number of at least 1 is required, got {text}")
     return number

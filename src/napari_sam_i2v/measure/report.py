@@ -16,6 +16,7 @@ from napari_sam_i2v.measure.accuracy import ObjectAccuracy
 from napari_sam_i2v.measure.calibration import Calibration
 from napari_sam_i2v.measure.ctc import CtcScores
 from napari_sam_i2v.measure.protocols import PROTOCOLS, Outcome, Protocol
+from napari_sam_i2v.measure.tables import Table, markdown, plain
 
 __all__ = ["Evaluation", "MovieReport", "as_json", "as_markdown", "as_text", "movie_report"]
 
@@ -127,24 +128,14 @@ def movie_report(outcome: Outcome, ctc: CtcScores | None = None) -> MovieReport:
 # ---- tables -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A heading, a header and rows; the first column is text, the others are numbers."""
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
-
-
 def as_text(evaluation: Evaluation) -> str:
     """Tables for a terminal."""
-    return "\n\n".join([_heading(evaluation), *map(_plain, _tables(evaluation))]) + "\n"
+    return "\n\n".join([_heading(evaluation), *map(plain, _tables(evaluation))]) + "\n"
 
 
 def as_markdown(evaluation: Evaluation) -> str:
     """Tables in Markdown, as for a model card."""
-    return "\n\n".join([_heading(evaluation), *map(_markdown, _tables(evaluation))]) + "\n"
+    return "\n\n".join([_heading(evaluation), *map(markdown, _tables(evaluation))]) + "\n"
 
 
 def as_json(evaluation: Evaluation) -> str:
@@ -167,7 +158,7 @@ def _heading(evaluation: Evaluation) -> str:
     )
 
 
-def _tables(evaluation: Evaluation) -> list[_Table]:
+def _tables(evaluation: Evaluation) -> list[Table]:
     tables = [_accuracy_table(name, evaluation.of(name)) for name in evaluation.protocols]
     tables += [
         _ctc_table(evaluation.of(name))
@@ -188,14 +179,14 @@ def _tables(evaluation: Evaluation) -> list[_Table]:
     return tables
 
 
-def _accuracy_table(protocol: Protocol, movies: Sequence[MovieReport]) -> _Table:
+def _accuracy_table(protocol: Protocol, movies: Sequence[MovieReport]) -> Table:
     header = (
         "movie", "objects", "J", "F", "J&F", "tracked", "false presence", "first-frame J",
         "object-frames/s", "s",
     )  # fmt: skip
     rows = [_accuracy_row(one.movie, [one]) for one in movies]
     rows += [_accuracy_row(name, some) for name, some in _means(movies)]
-    return _Table(f"Protocol {protocol}: {PROTOCOLS[protocol]}", header, rows)
+    return Table(f"Protocol {protocol}: {PROTOCOLS[protocol]}", header, rows)
 
 
 def _accuracy_row(name: str, movies: Sequence[MovieReport]) -> list[str]:
@@ -215,13 +206,13 @@ def _accuracy_row(name: str, movies: Sequence[MovieReport]) -> list[str]:
     ]
 
 
-def _ctc_table(movies: Sequence[MovieReport]) -> _Table:
+def _ctc_table(movies: Sequence[MovieReport]) -> Table:
     def row(name: str, some: Sequence[MovieReport]) -> list[str]:
         return [name, *map(_number, _ctc_means(some).values())]
 
     rows = [row(one.movie, [one]) for one in movies]
     rows += [row(name, some) for name, some in _means(movies)]
-    return _Table(
+    return Table(
         f"Cell Tracking Challenge measures (protocol {movies[0].protocol})",
         ("movie", "SEG", "DET", "TRA"), rows,
         "Of the prompted objects, each from its prompt on, by py-ctcmetrics; DET and TRA need a "
@@ -238,7 +229,7 @@ def _ctc_means(movies: Sequence[MovieReport]) -> dict[str, float | None]:
     }
 
 
-def _rounds_table(movies: Sequence[MovieReport]) -> _Table:
+def _rounds_table(movies: Sequence[MovieReport]) -> Table:
     count = len(movies[0].rounds)
 
     def row(name: str, some: Sequence[MovieReport]) -> list[str]:
@@ -248,10 +239,10 @@ def _rounds_table(movies: Sequence[MovieReport]) -> _Table:
     rows = [row(one.movie, [one]) for one in movies]
     rows += [row(name, some) for name, some in _means(movies)]
     header = ("movie", *(f"round {k + 1}" for k in range(count)), "gain")
-    return _Table("Mean J after each interactive round", header, rows)
+    return Table("Mean J after each interactive round", header, rows)
 
 
-def _protocols_table(evaluation: Evaluation) -> _Table:
+def _protocols_table(evaluation: Evaluation) -> Table:
     names = evaluation.protocols
     by_name = {name: evaluation.of(name) for name in names}
     rows = [
@@ -263,15 +254,15 @@ def _protocols_table(evaluation: Evaluation) -> _Table:
         [label, *(_number(_mean(one.j for one in means[name][label])) for name in names)]
         for label in means[names[0]]
     ]
-    return _Table("Mean J by protocol", ("movie", *names), rows)
+    return Table("Mean J by protocol", ("movie", *names), rows)
 
 
-def _absent_table(movies: Sequence[MovieReport]) -> _Table:
+def _absent_table(movies: Sequence[MovieReport]) -> Table:
     shown = [one for one in movies if one.absent]
     rows = [_absent_row(one.movie, [one]) for one in shown]
     if len(shown) > 1:
         rows.append(_absent_row("all", shown))
-    return _Table(
+    return Table(
         f"Objects that are gone (protocol {movies[0].protocol})",
         ("movie", "object-frames", "answered empty"), rows,
         "Movies with a truth on every frame: after its prompt, the truth lacks the object.",
@@ -284,7 +275,7 @@ def _absent_row(name: str, movies: Sequence[MovieReport]) -> list[str]:
     return [name, str(absent), _percent(empty / absent if absent else None)]
 
 
-def _calibration_tables(found: Calibration) -> list[_Table]:
+def _calibration_tables(found: Calibration) -> list[Table]:
     bins = [
         [f"{b.low:.1f} to {b.high:.1f}", str(b.count), _number(b.mean_confidence),
          _number(b.mean_j)]
@@ -297,13 +288,13 @@ def _calibration_tables(found: Calibration) -> list[_Table]:
     ]
     good = found.good / found.count
     return [
-        _Table(
+        Table(
             "Calibration (protocol click): does it tell J >= 0.5 from J < 0.5?",
             ("predicted", "AUROC", "within a movie"), areas,
             f"{found.count} object-frames after the first, {good:.0%} of them with J >= 0.5; "
             f"within a movie: mean over the {found.movies_within} movies that have both kinds.",
         ),
-        _Table("Reliability", ("confidence", "object-frames", "mean confidence", "mean J"), bins),
+        Table("Reliability", ("confidence", "object-frames", "mean confidence", "mean J"), bins),
     ]  # fmt: skip
 
 
@@ -320,27 +311,7 @@ def _means(movies: Sequence[MovieReport]) -> list[tuple[str, list[MovieReport]]]
     return named
 
 
-# ---- rendering --------------------------------------------------------------------------------
-
-
-def _plain(table: _Table) -> str:
-    cells = [table.header, *table.rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if k == 0 else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
-    return "\n".join([table.title, *([table.note] if table.note else []), *lines])
-
-
-def _markdown(table: _Table) -> str:
-    rule = ["---", *["--:"] * (len(table.header) - 1)]
-    lines = ["| " + " | ".join(row) + " |" for row in (table.header, rule, *table.rows)]
-    return "\n\n".join([f"**{table.title}**", *([table.note] if table.note else []),
-                        "\n".join(lines)])  # fmt: skip
+# ---- plain values -------------------------------------------------------------------------------
 
 
 def _protocol_entry(movies: Sequence[MovieReport]) -> dict[str, Any]:

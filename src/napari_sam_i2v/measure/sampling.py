@@ -1,0 +1,73 @@
+"""Where time goes: every few milliseconds, which module of ours is at work.
+
+Unlike a profiler of the network's layers, this covers reading, moving windows, composing and
+writing too, and slows nothing down.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import FrameType
+
+import napari_sam_i2v
+
+__all__ = ["module_of", "sampled"]
+
+EVERY = 0.005
+"""Seconds between samples."""
+SERVANTS = {"network/attention.py", "network/grid_attention.py"}
+"""Modules that work for several others: their time counts for whoever called them."""
+ELSEWHERE = "other"
+
+
+@contextmanager
+def sampled(*, wanted: bool = True) -> Iterator[dict[str, float]]:
+    """Sample the calling thread; the dict given fills with module -> share of time at the end.
+
+    On a GPU, work goes on after the call that asked for it: start Python with
+    `CUDA_LAUNCH_BLOCKING=1` to see it where it belongs.
+    """
+    shares: dict[str, float] = {}
+    if not wanted:
+        yield shares
+        return
+    counts: Counter[str] = Counter()
+    done = threading.Event()
+    target = threading.get_ident()
+
+    def sample() -> None:
+        while not done.wait(EVERY):
+            counts[module_of(sys._current_frames().get(target))] += 1
+
+    sampler = threading.Thread(target=sample, name="sam-i2v-sampler", daemon=True)
+    sampler.start()
+    try:
+        yield shares
+    finally:
+        done.set()
+        sampler.join()
+        total = max(counts.total(), 1)
+        shares.update({name: count / total for name, count in counts.most_common()})
+
+
+def module_of(frame: FrameType | None) -> str:
+    """Module of ours, as in docs/architecture.md, in which a thread is at work."""
+    while frame is not None:
+        name = _module(frame.f_code.co_filename)
+        if name and name not in SERVANTS:
+            return name
+        frame = frame.f_back
+    return ELSEWHERE
+
+
+@cache
+def _module(file: str) -> str:
+    """Path below our package; empty for others' files."""
+    path, root = Path(file), Path(napari_sam_i2v.__file__).parent
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else ""

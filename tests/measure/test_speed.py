@@ -1,0 +1,52 @@
+"""What is measured is what was run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests import tiny
+
+from napari_sam_i2v.measure.made_movie import write_movie
+from napari_sam_i2v.measure.speed import Case, measure_apart, peak_memory, slope
+
+
+def test_slope_is_that_after_memory_has_settled() -> None:
+    grown = [10_000 * t for t in range(50)]
+    assert slope([*grown, *[500_000 + 7 * t for t in range(30)]]) == pytest.approx(7)
+    assert slope(grown) is None
+
+
+def test_peak_is_that_of_a_process_and_does_not_go_down() -> None:
+    before = peak_memory()
+    held = bytearray(b"x" * (before + 50_000_000))
+    peak = peak_memory()
+    assert before + 50_000_000 <= peak
+    del held
+    assert peak_memory() >= peak
+
+
+def test_a_case_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
+    weights = tiny.write_weights(tmp_path / "tiny.safetensors")
+    movie = write_movie(tmp_path / "movie.ome.zarr", 3, 48, 2)
+    case = Case(
+        movie=str(movie), model=str(weights), device="cpu", objects=2, size=48, frames=3, threads=1
+    )
+    found = measure_apart(case)
+    assert (found.model["name"], found.device, found.precision) == (weights.name, "cpu", "fp32")
+    assert found.threads == 1
+    assert 0 < found.first_frame < found.seconds
+    assert min(found.encode, found.object_step, found.click_new, found.click_known) > 0
+    assert found.click_known < found.click_new
+    assert 50e6 < found.host_peak < 2e9
+    assert found.frames_per_second == pytest.approx(3 / found.seconds)
+    assert found.object_frames_per_second == pytest.approx(6 / found.seconds)
+    assert (found.bytes_per_frame, found.device_peak, found.flops_shared, found.profile) == (
+        None, None, None, None,
+    )  # fmt: skip
+
+
+def test_a_failure_says_why(tmp_path: Path) -> None:
+    case = Case(movie=str(tmp_path / "gone.zarr"), device="cpu", objects=1, size=48, frames=2)
+    with pytest.raises(RuntimeError, match=r"1 objects, 48 x 48 pixels .*gone\.zarr"):
+        measure_apart(case)
