@@ -198,7 +198,9 @@ def test_objects_in_one_view_are_tracked_together(
         alone = engine.track([features[i]], [views[i]], [recalled[i]])[0]  # type: ignore[list-item]
         torch.testing.assert_close(found[i].stored, alone.stored, atol=2e-3, rtol=1e-3)
         assert found[i].view == views[i]
+    monkeypatch.setattr(engine_module, "PIXELS_AT_ONCE", 1)  # each in a batch of its own
     entries = engine.remember(features, found, prompted=False)
+    assert entries[0].fingerprint is entries[2].fingerprint is entries[3].fingerprint
     for i in range(4):
         alone_entry = engine.remember([features[i]], [found[i]], prompted=False)[0]
         torch.testing.assert_close(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,22 +41,33 @@ def compose_labels(
         claim the same thing, the one that was pointed at more recently has had less time to go
         astray.
     """
-    result = np.array(plane)
-    result[np.isin(result, list(masks))] = 0
-    free = result == 0
-    best = np.full(plane.shape, -np.inf, np.float16)
+    kept = _without(plane, masks)
+    result = kept.copy()
+    # Read only where an object was written before: large frames are not touched elsewhere.
+    best = np.empty(plane.shape, np.float16)
     far = distances or {}
     weight = {i: mask.confidence * FADING ** far.get(i, 0) for i, mask in masks.items()}
     for object_id in sorted(masks, key=lambda i: (-weight[i], i)):
         found = masks[object_id]
         y0, x0, y1, x1 = found.box
         area = (slice(y0, y1), slice(x0, x1))
-        mine = found.mask & free[area]
+        mine = found.mask & (kept[area] == 0)
         taken = mine & (result[area] != 0)
         if taken.sum() > SHARED * mine.sum():
             wins = mine & ~taken
         else:
-            wins = mine & (found.logits > best[area])
+            wins = mine & (~taken | (found.logits > best[area]))
         result[area][wins] = object_id
         best[area][wins] = found.logits[wins]
     return result
+
+
+def _without(plane: NDArray[Any], objects: Iterable[int]) -> NDArray[Any]:
+    """Labels (Y, X) without some of the objects."""
+    most = int(plane.max(initial=0))
+    here = [object_id for object_id in objects if object_id <= most]
+    if not here:
+        return plane
+    stays = np.arange(most + 1, dtype=plane.dtype)
+    stays[here] = 0
+    return stays[plane]

@@ -305,6 +305,7 @@ class Engine:
     ) -> list[MemoryEntry]:
         """Encode answers as memories."""
         entries: dict[int, MemoryEntry] = {}
+        marks: dict[int, Tensor] = {}  # objects in one view share a feature, and its fingerprint
         for chunk, feature in _batches(
             features, max(1, PIXELS_AT_ONCE // self.config.image_size**2)
         ):
@@ -316,12 +317,10 @@ class Engine:
                 high = self.model.upsample(logits)
                 spatial = self.model.remember(feature, high, score, prompted=prompted).bfloat16()
                 foreground = self.model.foreground(torch.stack([a.low for a in some]))
-            marks = [fingerprint(one) for one in feature]
-            marks *= len(chunk) // len(marks)  # objects in one view share a feature
-            entries.update(
-                (i, MemoryEntry(spatial[k], foreground[k], answers[i].pointer, marks[k]))
-                for k, i in enumerate(chunk)
-            )
+            for k, i in enumerate(chunk):
+                own = id(features[i])
+                marks[own] = fingerprint(features[i]) if own not in marks else marks[own]
+                entries[i] = MemoryEntry(spatial[k], foreground[k], answers[i].pointer, marks[own])
         return [entries[i] for i in range(len(features))]
 
     def recall_mask(self, feature: Tensor, mask: NDArray[np.bool_], view: View) -> Answer:
