@@ -82,6 +82,7 @@ _COLUMNS = (
     _Column("per object ms", lambda s: 1000 * s.object_step, 1),
     _Column("click, new frame ms", lambda s: 1000 * s.click_new),
     _Column("known ms", lambda s: 1000 * s.click_known),
+    _Column("first frame s", lambda s: s.first_frame, 1),
     _Column("frames/s", lambda s: s.frames_per_second, 2),
     _Column("object-frames/s", lambda s: s.object_frames_per_second, 1),
     _Column("peak MB", lambda s: s.host_peak / MEGA),
