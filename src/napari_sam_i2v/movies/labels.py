@@ -213,9 +213,16 @@ class LabelStore:
         frame = self._frame(t)
         ids = self._checked(np.asarray(plane))
         with self._lock:
-            done = self.done if not (self.path / "0" / _RECORD).is_file() else None
+            known = self._known()
             self.array[frame] = ids
-            self._mark(frame, done)
+            self._mark(frame, known)
+
+    def forget(self, frames: Iterable[int]) -> None:
+        """Empty frames, which then are not done any more."""
+        with self._lock:
+            for frame in sorted({self._frame(t) for t in frames}):
+                self._mark(frame, self._known(), done=False)  # first: a frame that is done is whole
+                self._chunk(frame).unlink(missing_ok=True)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.array[:]).astype(dtype or self.dtype, copy=False)
@@ -252,14 +259,18 @@ class LabelStore:
     def _chunk(self, t: int) -> Path:
         return self.path / "0" / self.array.metadata.encode_chunk_key((t, 0, 0))
 
-    def _mark(self, frame: int, done: list[int] | None) -> None:
+    def _known(self) -> list[int] | None:
+        """Frames that are done, where the record of them was lost."""
+        return None if (self.path / "0" / _RECORD).is_file() else self.done
+
+    def _mark(self, frame: int, known: list[int] | None, *, done: bool = True) -> None:
         """Set one byte, which cannot be half written; first restore a record that was lost."""
         record = self.path / "0" / _RECORD
-        if done is not None:
-            record.write_bytes(bytes(int(t in set(done)) for t in range(len(self))))
+        if known is not None:
+            record.write_bytes(bytes(int(t in set(known)) for t in range(len(self))))
         with record.open("r+b") as file:
             file.seek(frame)
-            file.write(b"\x01")
+            file.write(b"\x01" if done else b"\x00")
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:

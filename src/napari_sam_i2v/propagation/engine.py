@@ -198,6 +198,10 @@ class Engine:
             kept.popitem(last=False)
         return found
 
+    def forget(self, source: FrameSource) -> None:
+        """Drop the features that are kept: what is encoded next does not depend on the past."""
+        self._features.pop(source, None)
+
     def _encoded(self, source: FrameSource, index: int, views: Sequence[View]) -> Tensor:
         """Features (len(views), hidden_dim, h, w) of a batch of views."""
         indices, device = clip_indices(index, self.config.clip_length), self.model.device
