@@ -19,6 +19,7 @@ import zarr
 
 from napari_sam_i2v.errors import InputError, OutputError
 from napari_sam_i2v.movies.colours import colour_of
+from napari_sam_i2v.movies.limits import MAX_PLANES, refuse_huge_chunks
 from napari_sam_i2v.movies.ome_zarr import ome_attributes
 from napari_sam_i2v.movies.output import OWN_KEY, make_room
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
@@ -129,7 +130,10 @@ class LabelStore:
                 raise InputError(
                     f"{folder} is not a label store of napari-sam-i2v; open_movie can read it"
                 )
-            return cls(folder, group)
+            store = cls(folder, group)
+            _check_stored(folder, store.array)
+            _ = store.metadata, store.scale, store.units  # said now if they are broken
+            return store
         except InputError:
             raise
         except Exception as err:  # zarr, json and key errors alike mean a broken store
@@ -201,13 +205,23 @@ class LabelStore:
         if len(flags) == len(self):
             return [t for t, flag in enumerate(flags) if flag]
         # A copy may have lost the hidden file; then the chunks tell.
-        return [t for t in range(len(self)) if self._chunk(t).is_file()]
+        frames = self._chunk(0).parents[2]
+        inside = frames.iterdir() if frames.is_dir() else ()
+        found = [int(one.name) for one in inside if one.name.isdecimal()]
+        return sorted(t for t in found if t < len(self) and self._chunk(t).is_file())
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, t: int) -> np.ndarray:
-        return np.asarray(self.array[self._frame(t)])
+        frame = self._frame(t)
+        try:
+            return np.asarray(self.array[frame])
+        except Exception as err:  # each codec has its own errors for broken data
+            raise InputError(
+                f"frame {frame} of {self.path} cannot be read, its chunk is damaged "
+                f"({type(err).__name__}: {err}): track it again, or remove {self._chunk(frame)}"
+            ) from err
 
     def __setitem__(self, t: int, plane: Any) -> None:
         frame = self._frame(t)
@@ -276,6 +290,18 @@ class LabelStore:
 def _check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) != 3 or any(int(n) < 1 for n in shape):
         raise InputError(f"labels need the shape (T, Y, X), all at least 1, got {tuple(shape)}")
+
+
+def _check_stored(path: Path, array: Any) -> None:
+    """Refuse an array that `create` cannot have made."""
+    refuse_huge_chunks(path, tuple(array.chunks), array.dtype)
+    if not 0 < array.shape[0] <= MAX_PLANES or array.chunks != (1, *array.shape[1:]):
+        raise InputError(
+            f"{path} is damaged: labels (T, Y, X) with a chunk for each of at most {MAX_PLANES} "
+            f"frames are required, it declares {array.shape} in chunks of {array.chunks}"
+        )
+    _check_shape(array.shape)
+    _check_dtype(array.dtype)
 
 
 def _check_dtype(dtype: Any) -> np.dtype:
