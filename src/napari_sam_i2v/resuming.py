@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -18,12 +21,15 @@ if TYPE_CHECKING:
 
     from napari_sam_i2v.movies.labels import LabelStore
     from napari_sam_i2v.propagation.confidence import ConfidenceTable
+    from napari_sam_i2v.propagation.prompts import Prompt
     from napari_sam_i2v.propagation.propagator import Track
     from napari_sam_i2v.propagation.remembered import Name
     from napari_sam_i2v.propagation.session import FrameResult, Session
 
-__all__ = ["RunRecord", "pack_memories", "unpack_memories"]
+__all__ = ["RunRecord", "pack_memories", "remind", "unpack_memories"]
 
+Memories: TypeAlias = "dict[int, tuple[Track | None, Track | None]]"
+"""Object id -> what is remembered of it, forward and backward; see `Session.memories`."""
 SIDES = ("forward", "backward")
 """Directions of time, in the order of `Session.memories`."""
 
@@ -35,7 +41,7 @@ def pack_memories(session: Session, name: Name) -> dict[str, Any]:
     objects = {}
     for object_id in session.object_ids:
         state, tracks = session.take(object_id), session.memories(object_id)
-        objects[str(object_id)] = {
+        objects[str(object_id)] = {"prompts": _digest(state.prompts)} | {
             side: {
                 "pending": done.pending,
                 "track": None if track is None else pack_track(track, name),
@@ -47,9 +53,40 @@ def pack_memories(session: Session, name: Name) -> dict[str, Any]:
     return objects
 
 
+def remind(session: Session, facts: dict[str, Any], memories: Memories) -> None:
+    """Give a session back what it remembered, where that still counts.
+
+    It does for objects whose prompts are the same, in a direction of time in which they have come
+    no less far since. Those go on from where the snapshot is: what they did after it is done
+    again, to the same labels.
+    """
+    for object_id in session.object_ids:  # in their order, which batches follow
+        state, kept = session.take(object_id), facts.get(str(object_id))
+        tracks: list[Track | None] = [None, None]
+        done = [state.forward, state.backward]
+        if kept is not None and kept["prompts"] == _digest(state.prompts):
+            for i, side in enumerate(SIDES):
+                if _order(kept[side]["pending"]) <= _order(done[i].pending):
+                    done[i] = done[i]._replace(pending=kept[side]["pending"])
+                    tracks[i] = memories[object_id][i]
+        session.put(object_id, replace(state, forward=done[0], backward=done[1]))
+        session.remind(object_id, (tracks[0], tracks[1]))
+
+
+def _order(pending: int | None) -> float:
+    """How far an object is; None is done."""
+    return math.inf if pending is None else pending
+
+
+def _digest(prompts: Iterable[Prompt]) -> str:
+    from napari_sam_i2v.prompt_writer import prompts_as_json
+
+    return hashlib.blake2b(prompts_as_json(prompts).encode(), digest_size=16).hexdigest()
+
+
 def unpack_memories(
     session: Session, facts: dict[str, Any], tensors: dict[str, Tensor]
-) -> dict[int, tuple[Track | None, Track | None]]:
+) -> Memories:
     """Make the memories again; nothing is put into the session.
 
     Raises
@@ -113,8 +150,7 @@ class RunRecord:
         try:
             if found is None:
                 raise ValueError("there is no snapshot")
-            facts, tensors = found
-            self._put(session, facts, tensors)
+            self._put(session, *found)
         except (KeyError, TypeError, ValueError):
             self.store.forget(range(len(self.store)))
             return
@@ -161,23 +197,17 @@ class RunRecord:
         }
 
     def _put(self, session: Session, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        memories = unpack_memories(session, facts["objects"], tensors)
-        if memories.keys() != set(session.object_ids):
+        from napari_sam_i2v.propagation.progress import Done
+
+        if facts["objects"].keys() != set(map(str, session.object_ids)):
             raise ValueError("other objects")
         frame, reverse = int(facts["frame"]), bool(facts["reverse"])
-        pending = {
-            i: [facts["objects"][str(i)][side]["pending"] for side in SIDES] for i in memories
-        }
-        for object_id, tracks in memories.items():  # in their order, which batches follow
-            state = session.take(object_id)
-            forward, backward = pending[object_id]
-            state = replace(
-                state,
-                forward=state.forward._replace(pending=forward),
-                backward=state.backward._replace(pending=backward),
-            )
-            session.put(object_id, state)
-            session.remind(object_id, tracks)
+        memories = unpack_memories(session, facts["objects"], tensors)  # before anything changes
+        for object_id in session.object_ids:
+            kept, state = facts["objects"][str(object_id)], session.take(object_id)
+            forward, backward = (Done(kept[side]["pending"], None) for side in SIDES)
+            session.put(object_id, replace(state, forward=forward, backward=backward))
+        remind(session, facts["objects"], memories)
         self._frame, self._reverse = frame, reverse
 
 
