@@ -227,9 +227,14 @@ class LabelStore:
         frame = self._frame(t)
         ids = self._checked(np.asarray(plane))
         with self._lock:
-            known = self._known()
-            self.array[frame] = ids
-            self._mark(frame, known)
+            try:
+                known = self._known()
+                self.array[frame] = ids
+                self._mark(frame, known)
+            except OSError as err:
+                raise OutputError(
+                    f"frame {frame} of {self.path} cannot be written: {err.strerror or err}"
+                ) from err
 
     def forget(self, frames: Iterable[int]) -> None:
         """Empty frames, which then are not done any more."""

@@ -121,6 +121,9 @@ def _make(path: Path, token: str) -> bool:
         return False
     try:
         os.write(file, json.dumps(facts).encode())
+    except OSError:
+        path.unlink(missing_ok=True)  # the disk is full
+        raise
     finally:
         os.close(file)
     return True
