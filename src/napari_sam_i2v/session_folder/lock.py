@@ -169,12 +169,13 @@ def _program(pid: Any) -> str | None:
 
 def _in_use(path: Path, holder: dict[str, Any], what: Path) -> str:
     pid, host = holder.get("pid"), holder.get("host")
+    other = "folder" if what == path.parent else "output"
     if pid == os.getpid() and host == platform.node():
         return (
             f"{what} is open already in this napari or script: close it there, or choose another "
-            "one"
+            f"{other}"
         )
     return (
         f"{what} is in use by process {pid} on {host}, since {holder.get('since')}: close it "
-        f"there, or choose another one. If that process is gone, remove {path}"
+        f"there, or choose another {other}. If that process is gone, remove {path}"
     )
