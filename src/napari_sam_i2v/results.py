@@ -209,7 +209,10 @@ class LabelOutput:
     def _remove_store(self) -> None:
         from napari_sam_i2v.movies.output import remove_own
 
-        remove_own(self.store_path)
+        # Under a hidden name first: a kill leaves no half of a store that would be in the way.
+        part = self.store_path.with_name(f".{self.store_path.name}.{os.getpid()}.part")
+        os.replace(self.store_path, part)
+        remove_own(part)
         self._store = None
 
     def _left(self) -> Path | None:
