@@ -1,7 +1,8 @@
 """The errors this package raises for what a user gave it.
 
 Each message says what is required, what it got and what to do next. All of them are
-`ValueError` too, so that a script needs no import of ours to catch them.
+`ValueError`, `OSError` or `RuntimeError` too, so that a script needs no import of ours to catch
+them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ class CheckpointError(InputError):
 
 class OutputError(SamI2VError, OSError):
     """A result cannot be written where it was asked for."""
+
+
+class DeviceError(SamI2VError, RuntimeError):
+    """The device has not enough memory for even one object at a time."""
 
 
 class DownloadError(SamI2VError, OSError):

@@ -271,13 +271,15 @@ def _geff(tracked: Tracked, path: Path, overwrite: bool) -> Path:
 
 
 def _trackmate(tracked: Tracked, path: Path, overwrite: bool) -> Path:
+    from napari_sam_i2v.movies.kinds import is_private
     from napari_sam_i2v.movies.trackmate import save_trackmate
 
     where = tracked.movie_path
+    told = where is not None and where.suffix.lower() in OPENED_BY_FIJI and not is_private(where)
     return save_trackmate(
         tracked.columns, tracked.labels, path, lineage=tracked.lineage, scale=tracked.scale,
         units=tracked.units, overwrite=overwrite,
-        movie_path=where if where is not None and where.suffix.lower() in OPENED_BY_FIJI else None,
+        movie_path=where if told else None,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_sam_i2v.network.sam_i2v import SamI2V
     from napari_sam_i2v.propagation.prompts import Prompt
     from napari_sam_i2v.propagation.session import FrameResult
+    from napari_sam_i2v.resuming import RunRecord
 
 __all__ = ["Job", "Settings", "make_job", "parse_frames"]
 
@@ -172,8 +173,20 @@ class Job:
             },
         }
 
-    def run(self, labels: Any) -> Generator[FrameResult, None, None]:
-        """Track into labels (T, Y, X), yielding every frame once it is written."""
+    def run(
+        self, labels: Any, record: RunRecord | None = None, *, resume: bool = False
+    ) -> Generator[FrameResult, None, None]:
+        """Track into labels (T, Y, X), yielding every frame once it is written.
+
+        Parameters
+        ----------
+        labels
+            To write to.
+        record
+            Takes down how far the run is.
+        resume
+            Go on from what the record says.
+        """
         from napari_sam_i2v.propagation.session import Session
 
         chosen = self.settings
@@ -184,7 +197,14 @@ class Job:
             memory_filter=chosen.memory_filter,
         )  # fmt: skip
         session.add_prompts(self.prompts)
-        yield from session.propagate(chosen.direction, frames=chosen.frames)
+        if record is not None and resume:
+            record.restore(session)
+            if not session.pending(chosen.direction):
+                return
+        for result in session.propagate(chosen.direction, frames=chosen.frames):
+            if record is not None:
+                record.note(session, result, chosen.direction)
+            yield result
 
 
 def make_job(movie: Any, prompts: Sequence[Prompt], settings: Settings) -> Job:

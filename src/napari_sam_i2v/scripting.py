@@ -40,6 +40,7 @@ def segment(
     contrast: tuple[float, float] | None = None,
     memory_filter: Filter = "top-k",
     overwrite: bool = False,
+    resume: bool = False,
     progress: bool = False,
 ) -> Any:
     """Track prompted objects through a movie.
@@ -75,6 +76,9 @@ def segment(
         limits, else robust percentiles.
     overwrite
         Whether an older result of ours at `output` may be replaced.
+    resume
+        Go on from what a killed run left at `output`, to the same labels; begin if it left
+        nothing.
     progress
         Show a progress bar on stderr.
 
@@ -97,7 +101,7 @@ def segment(
     Points of a Points layer are converted from world to data coordinates when the movie is an
     Image layer. For any other movie they are taken as data pixels, whatever the layer's scale.
     """
-    target = None if output is None else LabelOutput(output, overwrite=overwrite)
+    target = None if output is None else LabelOutput(output, overwrite=overwrite, resume=resume)
     settings = Settings(
         model=model, device=device, precision=precision, direction=direction,
         frames=range(*frames) if isinstance(frames, tuple) else frames,
@@ -220,15 +224,15 @@ def _tracked(job: Job, target: LabelOutput | None, progress: bool) -> Any:
         object_ids={prompt.object_id for prompt in job.prompts},
     )
     try:
-        _drain(job, store, progress)
+        _drain(job, store, progress, record=target.record, resume=target.resume)
     except BaseException:
         target.keep()
         raise
     return _lazy(target.finish())
 
 
-def _drain(job: Job, labels: Any, progress: bool) -> None:
-    for _ in with_progress(job.run(labels), job.steps, show=progress):
+def _drain(job: Job, labels: Any, progress: bool, **record: Any) -> None:
+    for _ in with_progress(job.run(labels, **record), job.steps, show=progress):
         pass
 
 

@@ -20,6 +20,7 @@ from napari_sam_i2v.propagation.history import History, RecordedLabels, Step
 from napari_sam_i2v.propagation.progress import Done
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.session import Direction, FrameResult, Session, Until
+from napari_sam_i2v.resuming import pack_memories, remind, unpack_memories
 from napari_sam_i2v.session_folder import AnswerRecord, SessionFolder
 
 __all__ = ["ObjectStatus", "Workbench"]
@@ -238,6 +239,8 @@ class Workbench:
             reverse = reverse or (direction == "both" and result.frame <= before)
             before = result.frame
             self._note(result, reverse=reverse)
+            if self.folder.memory.due:
+                self._keep_memory()
             yield result
 
     # ---- objects --------------------------------------------------------------------------
@@ -340,7 +343,7 @@ class Workbench:
     # ---- keeping --------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Keep prompts and state; labels and answers are kept as they come."""
+        """Keep prompts, state and memory; labels and answers are kept as they come."""
         session = self.session
         self.folder.save_prompts(session.prompts)
         self.folder.save_state(
@@ -355,6 +358,22 @@ class Workbench:
                 },
             }
         )
+        self._keep_memory()
+
+    def _keep_memory(self) -> None:
+        self.folder.memory.save(lambda name: {"objects": pack_memories(self.session, name)})
+
+    def _recall(self) -> None:
+        """Let objects remember what they did when the folder was last written to."""
+        found = self.folder.memory.load(self.session.model.device)
+        if found is None:
+            return
+        objects, tensors = found[0].get("objects", {}), found[1]
+        try:
+            memories = unpack_memories(self.session, objects, tensors)
+        except (KeyError, TypeError, ValueError):  # of other prompts: it is rebuilt from labels
+            return
+        remind(self.session, objects, memories)
 
     def _note(self, result: FrameResult, *, reverse: bool) -> None:
         self.folder.note(
@@ -425,6 +444,7 @@ class Workbench:
         session.lives.update(lives)
         session.lineage.update(origins)
         session.locks.frames = set(locks.get("frames", ()))
+        self._recall()
 
     def _done(
         self, object_id: int, answers: Iterable[AnswerRecord], state: Mapping[str, Any],

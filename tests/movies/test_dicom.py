@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import traceback
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 pydicom = pytest.importorskip("pydicom", reason="the extra dicom is not installed")
 
@@ -21,6 +24,7 @@ from tests.movies.patients import SECRET, write_cine, write_file  # noqa: E402
 
 from napari_sam_i2v import cli  # noqa: E402
 from napari_sam_i2v.errors import MovieError  # noqa: E402
+from napari_sam_i2v.exports import FORMATS  # noqa: E402
 from napari_sam_i2v.movies.movie import open_movie, open_source  # noqa: E402
 from napari_sam_i2v.movies.napari_io import get_reader, read_layers  # noqa: E402
 
@@ -263,6 +267,55 @@ def test_results_and_messages_do_not_tell(
     told += [printed.out.encode(), printed.err.encode(), caplog.text.encode()]
     for secret in (SECRET.encode(), b"19590417", b"20260102"):
         assert not [one for one in told if secret in one]
+
+
+@pytest.mark.parametrize("ending", [".dcm", ".tif", ""])
+def test_no_result_holds_the_name_or_place_of_the_file(tmp_path: Path, ending: str) -> None:
+    source = tmp_path / f"{SECRET} JANE"
+    source.mkdir()
+    path = write_patient(source).rename(source / f"{SECRET}{ending}")
+    out = tmp_path / "out"
+    out.mkdir()
+    mask = np.zeros((tiny.SIZE, tiny.SIZE), np.uint8)
+    mask[6:18, 8:20] = 1
+    tifffile.imwrite(out / "mask.tif", mask)
+    weights = tiny.write_weights(tmp_path / "tiny.safetensors")
+    exports = {
+        "ome-zarr": "o.zarr", "ctc": "01_RES", "trackmate": "o.xml", "csv": "o.csv",
+        "coco": "o.json", "geff": "o.geff",
+    }  # fmt: skip
+    if importlib.util.find_spec("geff") is None:
+        del exports["geff"]
+    assert exports.keys() <= FORMATS.keys()
+    options = [f"--export={name}={out / place}" for name, place in exports.items()]
+    code = cli.main([
+        "segment", str(path), "--prompts", str(out / "mask.tif"), "--output",
+        str(out / "labels.zarr"), "--model", str(weights), "--device", "cpu", *options,
+    ])  # fmt: skip
+    assert code == 0
+    written = [one for one in out.rglob("*") if one.is_file()]
+    assert len(written) > 20
+    assert not [one for one in written if SECRET.encode() in one.read_bytes()]
+
+
+def test_a_session_of_a_file_that_is_named_after_a_patient(tmp_path: Path) -> None:
+    napari = pytest.importorskip("napari.components")
+    from napari_sam_i2v.widget.layers import resolve_axes
+    from napari_sam_i2v.widget.opening import Opening, open_folder
+
+    path = write_patient(tmp_path).rename(tmp_path / f"{SECRET}.dcm")
+    viewer = napari.ViewerModel()
+    ((data, meta, _),) = read_layers(str(path))
+    image = viewer.add_image(data, **meta)
+    axes = resolve_axes(image, viewer.dims.point)
+    opening = Opening.of(image, axes, model="default", view="auto", device="cpu", precision="auto")
+    opening = replace(opening, source=str(path))  # as napari notes it for what it opens itself
+    for sessions in (None, tmp_path / "sessions"):
+        kept = open_folder(opening, None, sessions=sessions)
+        kept.folder.close()
+        assert kept.folder.path.name == "DICOM US.sam-i2v"
+        files = [one for one in kept.folder.path.rglob("*") if one.is_file()]
+        assert not [one for one in files if SECRET.encode() in one.read_bytes()]
 
 
 def test_a_session_does_not_tell(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from napari_sam_i2v.errors import DeviceError
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation import engine as engine_module
 from napari_sam_i2v.propagation.engine import Answer, Engine, fill_holes
@@ -226,6 +227,80 @@ def test_batches_of_any_size_give_the_same(
         torch.testing.assert_close(a.stored, b.stored, atol=2e-3, rtol=1e-3)
         torch.testing.assert_close(a.pointer, b.pointer, atol=1e-3, rtol=1e-3)
         assert a.score == pytest.approx(b.score, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("MPS backend out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_batches_are_halved_where_memory_is_too_small(
+    source: FrameSource, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    engine = Engine(tiny.shared())
+    banks, views = remembered(engine, source, [(0,), (3,), (0, 4), (5,)])
+    features = engine.encode(source, 8, views)
+    recalled = [(b, b.filter(8, f)) for b, f in zip(banks, features, strict=True)]
+    together = engine.track(features, views, recalled)  # type: ignore[arg-type]
+    entries = engine.remember(features, together, prompted=False)
+    sizes = poor(engine, monkeypatch, error, most=1)
+    engine.forget(source)
+    again = engine.encode(source, 8, views)
+    answers = engine.track(again, views, recalled)  # type: ignore[arg-type]
+    for a, b in zip(together, answers, strict=True):
+        torch.testing.assert_close(a.stored, b.stored, atol=2e-3, rtol=1e-3)
+    for one, two in zip(entries, engine.remember(features, answers, prompted=False), strict=True):
+        torch.testing.assert_close(one.pointer, two.pointer, atol=1e-3, rtol=1e-3)
+    assert max(sizes) == 4 and sizes.count(4) == 1, "what did not fit is not tried again"
+
+
+def poor(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, *, most: int
+) -> list[int]:
+    """Let a network fail on larger batches; returns the sizes that it is given."""
+    sizes: list[int] = []
+
+    def limited(original):
+        def call(batch: Tensor, *args, **given):
+            sizes.append(len(batch))
+            if len(batch) > most:
+                raise error
+            return original(batch, *args, **given)
+
+        return call
+
+    for name in ("encode_frame", "track", "remember", "decode_prompts", "use_mask"):
+        monkeypatch.setattr(engine.model, name, limited(getattr(engine.model, name)))
+    return sizes
+
+
+def test_memory_for_not_even_one_object_is_said(
+    source: FrameSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, view = Engine(tiny.shared()), View(0, 0, 32, 32)
+    feature = engine.encode(source, 8, [view])[0]
+    poor(engine, monkeypatch, torch.OutOfMemoryError("CUDA out of memory"), most=0)
+    click = Prompt(1, 8, points=np.array([[15.0, 20.0]]))
+    for use in (
+        lambda: engine.prompt(feature, [click], view),
+        lambda: engine.try_views(source, 8, click, [view]),
+        lambda: engine.encode(source, 9, [view]),
+        lambda: engine.recall_mask(feature, np.ones((40, 48), bool), view),
+    ):
+        with pytest.raises(DeviceError, match="not enough memory for one object"):
+            use()
+
+
+def test_other_errors_of_the_device_pass_as_they_are(
+    source: FrameSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(tiny.shared())
+    poor(engine, monkeypatch, RuntimeError("device-side assert"), most=0)
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        engine.encode(source, 8, [View(0, 0, 32, 32)])
 
 
 def remembered(

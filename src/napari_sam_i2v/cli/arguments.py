@@ -125,6 +125,11 @@ def _add_segment(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of torch")
     _add_overwrite(parser, "replace an older result, and what a stopped run left beside it")
+    parser.add_argument(
+        "--resume", action="store_true",
+        help="go on from what a killed run of the same command left: the labels are those of a "
+        "run without a stop",
+    )  # fmt: skip
 
 
 def _add_export(commands: Any) -> None:

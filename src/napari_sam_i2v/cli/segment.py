@@ -24,7 +24,7 @@ SHOWN_DOUBTS = 8
 
 def run(args: argparse.Namespace) -> None:
     """Check everything, then track."""
-    output = LabelOutput(args.output, overwrite=args.overwrite)
+    output = LabelOutput(args.output, overwrite=args.overwrite, resume=args.resume)
     if args.confidence is not None:
         check_text(args.confidence, suffix=".csv", overwrite=args.overwrite)
     exports = checked_exports(
@@ -99,13 +99,16 @@ def track_to_file(
             metadata=job.provenance(),
             object_ids={prompt.object_id for prompt in job.prompts},
         )
-        with stop_on_ctrl_c() as wished, closing(job.run(store)) as results:
+        run = job.run(store, output.record, resume=output.resume)
+        with stop_on_ctrl_c() as wished, closing(run) as results:
             for result in with_progress(results, job.steps, show=False if quiet else None):
                 if confidence is not None:
                     confidence.note(result.frame, result.masks, result.labels)
                 if wished():
                     raise KeyboardInterrupt
         frames = len(output.frames_done)
+        if confidence is not None and output.record is not None and output.resume:
+            output.record.tell(confidence)
         return output.finish(), frames
     except KeyboardInterrupt:
         raise Interrupted(_kept(output)) from None

@@ -89,6 +89,14 @@ def is_dicom(path: Path) -> bool:
     return first_bytes(path)[128:132] == b"DICM"
 
 
+def is_private(path: Path) -> bool:
+    """Tell whether a movie is a patient's, so that its name and place must not be written down."""
+    try:
+        return (folder_kind(path) if path.is_dir() else file_kind(path)) == "dicom"
+    except OSError:
+        return False
+
+
 def foreign_name(path: Path) -> str | None:
     """Name the kind of a file that no reader takes, where it is known."""
     head = first_bytes(path)

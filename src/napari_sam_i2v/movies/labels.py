@@ -19,6 +19,7 @@ import zarr
 
 from napari_sam_i2v.errors import InputError, OutputError
 from napari_sam_i2v.movies.colours import colour_of
+from napari_sam_i2v.movies.limits import MAX_PLANES, refuse_huge_chunks
 from napari_sam_i2v.movies.ome_zarr import ome_attributes
 from napari_sam_i2v.movies.output import OWN_KEY, make_room
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
@@ -129,7 +130,10 @@ class LabelStore:
                 raise InputError(
                     f"{folder} is not a label store of napari-sam-i2v; open_movie can read it"
                 )
-            return cls(folder, group)
+            store = cls(folder, group)
+            _check_stored(folder, store.array)
+            _ = store.metadata, store.scale, store.units  # said now if they are broken
+            return store
         except InputError:
             raise
         except Exception as err:  # zarr, json and key errors alike mean a broken store
@@ -201,21 +205,43 @@ class LabelStore:
         if len(flags) == len(self):
             return [t for t, flag in enumerate(flags) if flag]
         # A copy may have lost the hidden file; then the chunks tell.
-        return [t for t in range(len(self)) if self._chunk(t).is_file()]
+        frames = self._chunk(0).parents[2]
+        inside = frames.iterdir() if frames.is_dir() else ()
+        found = [int(one.name) for one in inside if one.name.isdecimal()]
+        return sorted(t for t in found if t < len(self) and self._chunk(t).is_file())
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, t: int) -> np.ndarray:
-        return np.asarray(self.array[self._frame(t)])
+        frame = self._frame(t)
+        try:
+            return np.asarray(self.array[frame])
+        except Exception as err:  # each codec has its own errors for broken data
+            raise InputError(
+                f"frame {frame} of {self.path} cannot be read, its chunk is damaged "
+                f"({type(err).__name__}: {err}): track it again, or remove {self._chunk(frame)}"
+            ) from err
 
     def __setitem__(self, t: int, plane: Any) -> None:
         frame = self._frame(t)
         ids = self._checked(np.asarray(plane))
         with self._lock:
-            done = self.done if not (self.path / "0" / _RECORD).is_file() else None
-            self.array[frame] = ids
-            self._mark(frame, done)
+            try:
+                known = self._known()
+                self.array[frame] = ids
+                self._mark(frame, known)
+            except OSError as err:
+                raise OutputError(
+                    f"frame {frame} of {self.path} cannot be written: {err.strerror or err}"
+                ) from err
+
+    def forget(self, frames: Iterable[int]) -> None:
+        """Empty frames, which then are not done any more."""
+        with self._lock:
+            for frame in sorted({self._frame(t) for t in frames}):
+                self._mark(frame, self._known(), done=False)  # first: a frame that is done is whole
+                self._chunk(frame).unlink(missing_ok=True)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.array[:]).astype(dtype or self.dtype, copy=False)
@@ -252,19 +278,35 @@ class LabelStore:
     def _chunk(self, t: int) -> Path:
         return self.path / "0" / self.array.metadata.encode_chunk_key((t, 0, 0))
 
-    def _mark(self, frame: int, done: list[int] | None) -> None:
+    def _known(self) -> list[int] | None:
+        """Frames that are done, where the record of them was lost."""
+        return None if (self.path / "0" / _RECORD).is_file() else self.done
+
+    def _mark(self, frame: int, known: list[int] | None, *, done: bool = True) -> None:
         """Set one byte, which cannot be half written; first restore a record that was lost."""
         record = self.path / "0" / _RECORD
-        if done is not None:
-            record.write_bytes(bytes(int(t in set(done)) for t in range(len(self))))
+        if known is not None:
+            record.write_bytes(bytes(int(t in set(known)) for t in range(len(self))))
         with record.open("r+b") as file:
             file.seek(frame)
-            file.write(b"\x01")
+            file.write(b"\x01" if done else b"\x00")
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) != 3 or any(int(n) < 1 for n in shape):
         raise InputError(f"labels need the shape (T, Y, X), all at least 1, got {tuple(shape)}")
+
+
+def _check_stored(path: Path, array: Any) -> None:
+    """Refuse an array that `create` cannot have made."""
+    refuse_huge_chunks(path, tuple(array.chunks), array.dtype)
+    if not 0 < array.shape[0] <= MAX_PLANES or array.chunks != (1, *array.shape[1:]):
+        raise InputError(
+            f"{path} is damaged: labels (T, Y, X) with a chunk for each of at most {MAX_PLANES} "
+            f"frames are required, it declares {array.shape} in chunks of {array.chunks}"
+        )
+    _check_shape(array.shape)
+    _check_dtype(array.dtype)
 
 
 def _check_dtype(dtype: Any) -> np.dtype:

@@ -22,7 +22,7 @@ _OWN_FILES = {
     "label-store": {"zarr.json", ".zgroup", ".zattrs", "0"},
     "geff": {"zarr.json", ".zgroup", ".zattrs", "nodes", "edges"},
 }
-_OWN_LEVEL_FILES = {"zarr.json", ".zarray", ".zattrs", "c", ".frames_done"}
+_OWN_LEVEL_FILES = {"zarr.json", ".zarray", ".zattrs", "c", ".frames_done", ".resume"}
 
 
 def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
@@ -16,6 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_sam_i2v.errors import DeviceError
 from napari_sam_i2v.network.device import Precision, autocast
 from napari_sam_i2v.network.memory_filter import Selection
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
@@ -43,12 +44,15 @@ TOKENS_AT_ONCE = 2**17
 """Memory tokens attended to in one batch: bounds temporaries to some hundred MB."""
 PIXELS_AT_ONCE = 2**20
 """Network input pixels encoded in one batch."""
+MOST_AT_ONCE = 2**16
+"""Objects in one batch, whatever their size; less once a device had not enough memory."""
 KEPT_FRAMES = 4
 """Frames whose features are kept: clicks mostly go to a frame that is looked at already."""
 KEPT_BYTES = 2**26
 """Size of the features that are kept, at most."""
 
 _Value = TypeVar("_Value")
+_Item = TypeVar("_Item")
 _BySource: TypeAlias = WeakKeyDictionary[FrameSource, _Value]
 
 
@@ -172,6 +176,7 @@ class Engine:
     def __init__(self, model: SamI2V, precision: Precision = "fp32") -> None:
         self.model, self.precision = model, precision
         self.config = model.config
+        self._most = MOST_AT_ONCE
         # Both go with the source.
         self._features: _BySource[OrderedDict[int, dict[View, Tensor]]] = WeakKeyDictionary()
         self._taps: _BySource[dict[int, Tensor]] = WeakKeyDictionary()
@@ -191,12 +196,16 @@ class Engine:
         batch = max(1, PIXELS_AT_ONCE // self.config.image_size**2)
         batches += [windows[i : i + batch] for i in range(0, len(windows), batch)]
         for some in batches:
-            with torch.inference_mode(), autocast(self.model.device, self.precision):
-                features.update(zip(some, self._encoded(source, index, some), strict=True))
+            encoded = self._fitting(some, lambda part: self._encoded(source, index, part))
+            features.update(zip(some, encoded, strict=True))
         found = [features[view] for view in views]
         while len(kept) > KEPT_FRAMES or (kept and _size(kept.values()) > KEPT_BYTES):
             kept.popitem(last=False)
         return found
+
+    def forget(self, source: FrameSource) -> None:
+        """Drop the features that are kept: what is encoded next does not depend on the past."""
+        self._features.pop(source, None)
 
     def _encoded(self, source: FrameSource, index: int, views: Sequence[View]) -> Tensor:
         """Features (len(views), hidden_dim, h, w) of a batch of views."""
@@ -234,29 +243,41 @@ class Engine:
         previous
             (1, m, m) logits to be corrected.
         """
+        if not rounds:
+            raise ValueError("At least one round of prompts is required.")
+
+        def answered(batch: Sequence[Sequence[Prompt]]) -> list[Answer]:
+            return [self._prompted(feature, one, view, recalled, previous) for one in batch]
+
+        return self._fitting([rounds], answered)[0]
+
+    def _prompted(
+        self,
+        feature: Tensor,
+        rounds: Sequence[Prompt],
+        view: View,
+        recalled: tuple[MemoryBank, Selection] | None,
+        previous: Tensor | None,
+    ) -> Answer:
         memory = None if recalled is None else stack_memories([recalled[0]], [recalled[1]])
         points = torch.zeros(1, 0, 2)
         labels = torch.zeros(1, 0, dtype=torch.long)
-        answer: Answer | None = None
-        with torch.inference_mode(), autocast(self.model.device, self.precision):
-            for prompt in rounds:
-                if prompt.mask is not None:
-                    decoded = self._given_mask(feature, prompt.mask, view)
-                else:
-                    more, kinds = self._network_points(prompt, view)
-                    points = torch.cat((points, more), dim=1)
-                    labels = torch.cat((labels, kinds), dim=1)
-                    decoded = self.model.decode_prompts(
-                        feature[None],
-                        points.to(feature.device),
-                        labels.to(feature.device),
-                        mask_logits=_as_prompt(previous),
-                        memory=memory,
-                    )
-                answer = self._answers(decoded, [view])[0]
-                previous = answer.low
-        if answer is None:
-            raise ValueError("At least one round of prompts is required.")
+        for prompt in rounds:
+            if prompt.mask is not None:
+                decoded = self._given_mask(feature, prompt.mask, view)
+            else:
+                more, kinds = self._network_points(prompt, view)
+                points = torch.cat((points, more), dim=1)
+                labels = torch.cat((labels, kinds), dim=1)
+                decoded = self.model.decode_prompts(
+                    feature[None],
+                    points.to(feature.device),
+                    labels.to(feature.device),
+                    mask_logits=_as_prompt(previous),
+                    memory=memory,
+                )
+            answer = self._answers(decoded, [view])[0]
+            previous = answer.low
         return answer
 
     def try_views(
@@ -274,13 +295,19 @@ class Engine:
         prepared = [self._network_points(prompt, view) for view in views]
         points = torch.cat([p for p, _ in prepared]).to(features.device)
         labels = torch.cat([k for _, k in prepared]).to(features.device)
-        with torch.inference_mode(), autocast(self.model.device, self.precision):
-            decoded = self.model.decode_prompts(features, points, labels, multimask=True)
-        if decoded.raw is None:
-            raise RuntimeError("Prompts give raw masks.")
-        raw, scores = decoded.raw, decoded.score[:, 0].tolist()
-        masks, ious = raw.masks[:, 1:].float(), raw.ious[:, 1:].float()
-        return list(zip(views, masks, ious, scores, strict=True))
+
+        def tried(part: Sequence[int]) -> list[tuple[View, Tensor, Tensor, float]]:
+            some = list(part)
+            decoded = self.model.decode_prompts(
+                features[some], points[some], labels[some], multimask=True
+            )
+            if decoded.raw is None:
+                raise TypeError("Prompts give raw masks.")
+            masks, ious = decoded.raw.masks[:, 1:].float(), decoded.raw.ious[:, 1:].float()
+            return list(zip([views[i] for i in some], masks, ious,
+                            decoded.score[:, 0].tolist(), strict=True))  # fmt: skip
+
+        return self._fitting(range(len(views)), tried)
 
     def track(
         self,
@@ -291,13 +318,14 @@ class Engine:
         """Find objects on a frame from what each remembers."""
         answers: dict[int, Answer] = {}
         tokens = max(len(s.frames) for _, s in recalled) * self.config.feature_size**2
-        for chunk, feature in _batches(features, max(1, min(TOKENS_AT_ONCE // tokens, 32))):
+
+        def found(chunk: Sequence[int]) -> list[Answer]:
             banks, chosen = zip(*(recalled[i] for i in chunk), strict=True)
-            with torch.inference_mode(), autocast(self.model.device, self.precision):
-                memory = stack_memories(banks, chosen)
-                decoded = self.model.track(feature, memory)
-            found = self._answers(decoded, [views[i] for i in chunk])
-            answers.update(zip(chunk, found, strict=True))
+            decoded = self.model.track(_stacked(features, chunk), stack_memories(banks, chosen))
+            return self._answers(decoded, [views[i] for i in chunk])
+
+        for chunk in _batches(features, max(1, min(TOKENS_AT_ONCE // tokens, 32))):
+            answers.update(zip(chunk, self._fitting(chunk, found), strict=True))
         return [answers[i] for i in range(len(features))]
 
     def remember(
@@ -306,27 +334,61 @@ class Engine:
         """Encode answers as memories."""
         entries: dict[int, MemoryEntry] = {}
         marks: dict[int, Tensor] = {}  # objects in one view share a feature, and its fingerprint
-        for chunk, feature in _batches(
-            features, max(1, PIXELS_AT_ONCE // self.config.image_size**2)
-        ):
-            some = [answers[i] for i in chunk]
+
+        def encoded(chunk: Sequence[int]) -> list[MemoryEntry]:
+            some, feature = [answers[i] for i in chunk], _stacked(features, chunk)
             # A prompted frame is remembered as it was shown, a tracked one as it was computed.
             logits = torch.stack([a.low if prompted else a.stored for a in some])
             score = torch.tensor([[a.score] for a in some], device=feature.device)
-            with torch.inference_mode(), autocast(self.model.device, self.precision):
-                high = self.model.upsample(logits)
-                spatial = self.model.remember(feature, high, score, prompted=prompted).bfloat16()
-                foreground = self.model.foreground(torch.stack([a.low for a in some]))
-            for k, i in enumerate(chunk):
-                own = id(features[i])
-                marks[own] = fingerprint(features[i]) if own not in marks else marks[own]
-                entries[i] = MemoryEntry(spatial[k], foreground[k], answers[i].pointer, marks[own])
+            high = self.model.upsample(logits)
+            spatial = self.model.remember(feature, high, score, prompted=prompted).bfloat16()
+            foreground = self.model.foreground(torch.stack([a.low for a in some]))
+            for i in chunk:
+                if id(features[i]) not in marks:
+                    marks[id(features[i])] = fingerprint(features[i])
+            return [
+                MemoryEntry(spatial[k], foreground[k], answers[i].pointer, marks[id(features[i])])
+                for k, i in enumerate(chunk)
+            ]
+
+        for chunk in _batches(features, max(1, PIXELS_AT_ONCE // self.config.image_size**2)):
+            entries.update(zip(chunk, self._fitting(chunk, encoded), strict=True))
         return [entries[i] for i in range(len(features))]
+
+    def _fitting(
+        self, batch: Sequence[_Item], work: Callable[[Sequence[_Item]], Iterable[_Value]]
+    ) -> list[_Value]:
+        """Do a batch at once, or in halves where the device has not enough memory for that.
+
+        Raises
+        ------
+        DeviceError
+            If it has not enough for one.
+        """
+        most = min(len(batch), self._most)
+        if most == len(batch):
+            try:
+                with torch.inference_mode(), autocast(self.model.device, self.precision):
+                    return list(work(batch))
+            except RuntimeError as error:
+                if not _is_exhausted(error):
+                    raise
+                if most == 1:
+                    raise DeviceError(
+                        f"{self.model.device} has not enough memory for one object at a time: "
+                        "close other programs, or choose a smaller model or another device "
+                        "(--device cpu)."
+                    ) from error
+            # What was computed so far goes with the error, before it is tried again.
+            most = self._most = most // 2
+        parts = (batch[i : i + most] for i in range(0, len(batch), most))
+        return [one for part in parts for one in self._fitting(part, work)]
 
     def recall_mask(self, feature: Tensor, mask: NDArray[np.bool_], view: View) -> Answer:
         """Answer of a frame whose mask (Y, X) is known, to rebuild its memory."""
-        with torch.inference_mode(), autocast(self.model.device, self.precision):
-            return self._answers(self._given_mask(feature, mask, view), [view])[0]
+        return self._fitting(
+            [mask], lambda _: self._answers(self._given_mask(feature, mask, view), [view])
+        )[0]
 
     def _answers(self, decoded: Decoded, views: Sequence[View]) -> list[Answer]:
         stored = decoded.low.float()
@@ -379,18 +441,29 @@ def _size(frames: Iterable[dict[View, Tensor]]) -> int:
     return sum(feature.nbytes for features in frames for feature in features.values())
 
 
-def _batches(features: Sequence[Tensor], size: int) -> Iterator[tuple[list[int], Tensor]]:
-    """Batches of at most `size` objects: their indices, and their features (B or 1, C, h, w).
+def _batches(features: Sequence[Tensor], size: int) -> Iterator[list[int]]:
+    """Indices of batches of at most `size` objects.
 
     Objects that share a feature, because they are looked at through the same view, are put
-    together, and their feature is given once.
+    together; see `_stacked`.
     """
     alike: dict[int, list[int]] = {}
     for i, feature in enumerate(features):
         alike.setdefault(id(feature), []).append(i)
     alone = [group[0] for group in alike.values() if len(group) == 1]
     for group in [alone, *(group for group in alike.values() if len(group) > 1)]:
-        for k in range(0, len(group), size):
-            chunk = group[k : k + size]
-            one = group is not alone
-            yield chunk, torch.stack([features[i] for i in (chunk[:1] if one else chunk)])
+        yield from (group[k : k + size] for k in range(0, len(group), size))
+
+
+def _stacked(features: Sequence[Tensor], batch: Sequence[int]) -> Tensor:
+    """Features (B, C, h, w) of a batch; (1, C, h, w) where its objects share one."""
+    shared = all(features[i] is features[batch[0]] for i in batch)
+    return torch.stack([features[i] for i in (batch[:1] if shared else batch)])
+
+
+def _is_exhausted(error: RuntimeError) -> bool:
+    """Whether a device has no memory left; only CUDA has an error of its own for that."""
+    told = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in told for words in ("out of memory", "can't allocate memory")
+    )

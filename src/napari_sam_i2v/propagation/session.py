@@ -396,6 +396,8 @@ class Session:
             masks = self._masks(side, track.object_id)
             side.propagator.go_to(track, begins[track.object_id], masks)
         held = self._held(side)
+        # Batches, and so the last bits of features, must not depend on where the pass begins.
+        self.engine.forget(source)
         try:
             for index, answers in side.propagator.run(tracks, begins, ends, held=held):
                 result = self.write(source.to_movie(index), answers)

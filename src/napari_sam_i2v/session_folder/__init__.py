@@ -10,6 +10,8 @@ A folder, by default beside the movie: ``movie.sam-i2v/``
     The tracked labels, an OME-Zarr image that anything else can open, too.
 ``answers.jsonl``
     How sure each answer was.
+``memory/``
+    What objects remembered a moment ago: a pass that a crash ended goes on to the same labels.
 ``lock.json``
     Which process has the folder open.
 

@@ -24,6 +24,7 @@ from napari_sam_i2v.session_folder.record import (
     read_content,
     write_synced,
 )
+from napari_sam_i2v.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from napari_sam_i2v.movies.labels import LabelStore
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["SessionFolder"]
 
 _PROMPTS, _LABELS = "prompts.json", "labels.zarr"
-_ANSWERS, _LOCK = "answers.jsonl", "lock.json"
+_ANSWERS, _LOCK, _MEMORY = "answers.jsonl", "lock.json", "memory"
 
 
 class SessionFolder:
@@ -47,6 +48,8 @@ class SessionFolder:
         The folder.
     labels
         The tracked labels (T, Y, X), uint16.
+    memory
+        Snapshots of what objects remember.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class SessionFolder:
         self._content = content
         self._lock = lock
         self._log = AnswerLog(path / _ANSWERS)
+        self.memory = Snapshots(path / _MEMORY)
         self._writing = threading.Lock()
 
     @classmethod

@@ -44,7 +44,7 @@ class FolderLock:
         self._finalizer = weakref.finalize(self, _let_go, path, token, os.getpid())
 
     @classmethod
-    def take(cls, path: Path, *, force: bool = False) -> FolderLock:
+    def take(cls, path: Path, *, force: bool = False, what: Path | None = None) -> FolderLock:
         """Take a lock, also one that a killed process of this computer left behind.
 
         Parameters
@@ -53,6 +53,8 @@ class FolderLock:
             The lock file; its folder must exist.
         force
             Take it whoever holds it: for a user who knows that the other one is gone.
+        what
+            What it guards, for messages; its folder by default.
 
         Raises
         ------
@@ -66,14 +68,21 @@ class FolderLock:
             while not _make(path, token):
                 holder = _holder(path)
                 if not force and holder is not None and _is_alive(holder):
-                    raise FolderInUseError(_in_use(path, holder))
+                    raise FolderInUseError(_in_use(path, holder, what or path.parent))
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 f"{path.parent} cannot be written to ({error.strerror or error}): choose another "
-                "folder for the session"
+                "folder"
             ) from error
         return cls(path, token)
+
+    @staticmethod
+    def check_free(path: Path, *, what: Path | None = None) -> None:
+        """Check that `take` would not be refused; see there."""
+        holder = _holder(path)
+        if holder is not None and _is_alive(holder):
+            raise FolderInUseError(_in_use(path, holder, what or path.parent))
 
     @property
     def held(self) -> bool:
@@ -112,6 +121,9 @@ def _make(path: Path, token: str) -> bool:
         return False
     try:
         os.write(file, json.dumps(facts).encode())
+    except OSError:
+        path.unlink(missing_ok=True)  # the disk is full
+        raise
     finally:
         os.close(file)
     return True
@@ -155,14 +167,15 @@ def _program(pid: Any) -> str | None:
         return "unknown"
 
 
-def _in_use(path: Path, holder: dict[str, Any]) -> str:
+def _in_use(path: Path, holder: dict[str, Any], what: Path) -> str:
     pid, host = holder.get("pid"), holder.get("host")
+    other = "folder" if what == path.parent else "output"
     if pid == os.getpid() and host == platform.node():
         return (
-            f"{path.parent} is open already in this napari: close it in its other window, or "
-            "choose another folder"
+            f"{what} is open already in this napari or script: close it there, or choose another "
+            f"{other}"
         )
     return (
-        f"{path.parent} is in use by process {pid} on {host}, since {holder.get('since')}: close "
-        f"it there, or choose another folder. If no napari is running there, remove {path}"
+        f"{what} is in use by process {pid} on {host}, since {holder.get('since')}: close it "
+        f"there, or choose another {other}. If that process is gone, remove {path}"
     )

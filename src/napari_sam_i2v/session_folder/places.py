@@ -34,7 +34,9 @@ def fingerprint(frame: ArrayLike) -> str:
     return digest.hexdigest()
 
 
-def folder_beside(source: str | os.PathLike[str] | None, name: str) -> Path:
+def folder_beside(
+    source: str | os.PathLike[str] | None, name: str, *, private: bool = False
+) -> Path:
     """Where a movie's session goes by default; nothing is made.
 
     Parameters
@@ -43,6 +45,8 @@ def folder_beside(source: str | os.PathLike[str] | None, name: str) -> Path:
         The movie's file or folder, if it has one; may lie inside a zarr.
     name
         What the movie is called.
+    private
+        Name the folder after that, and not after the file: its name may be a patient's.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def folder_beside(source: str | os.PathLike[str] | None, name: str) -> Path:
     if not path.exists():
         return _in_user_data(name)
     outer = _outermost_zarr(path) or path
-    stem = _stem_within(outer, path)
+    stem = _file_name(name) if private else _stem_within(outer, path)
     beside = outer.with_name(stem + SUFFIX)
     if _can_write(beside if beside.is_dir() else beside.parent):
         return beside

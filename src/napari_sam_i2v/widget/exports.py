@@ -98,8 +98,9 @@ def tracks_placement(image: Image, table: TrackTable) -> dict[str, Any]:
 
 def _tracked(bench: Workbench, kept: Kept) -> Tracked:
     store, session, facts = kept.folder.labels, bench.session, kept.folder.movie
+    known = {key: value for key, value in facts.items() if key != "source"}  # no paths in results
     return Tracked(
         labels=store, lineage=dict(session.lineage), scale=store.scale, units=store.units,
         movie=session.movie, movie_path=Path(facts["source"]) if facts.get("source") else None,
-        confidence=session.confidence, metadata={**bench.settings, "movie": facts},
+        confidence=session.confidence, metadata={**bench.settings, "movie": known},
     )  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sam_i2v.errors import InputError, SamI2VError
+from napari_sam_i2v.movies.kinds import is_private
 from napari_sam_i2v.session_folder import (
     SessionFolder,
     fingerprint,
@@ -74,12 +75,17 @@ class Opening:
         """What would count if the movie had no session yet."""
         return Present(self.model, self.view, self.contrast, self.chosen)
 
+    @cached_property
+    def private(self) -> bool:
+        """Whether the name of the movie's file may be a patient's."""
+        return self.source is not None and is_private(Path(self.source))
+
     @property
     def facts(self) -> dict[str, Any]:
         """What the movie is recognised by."""
         return {
             "name": self.name,
-            "source": self.source,
+            "source": None if self.private else self.source,
             "shape": list(self.axes.shape),
             "fixed": {str(axis): index for axis, index in self.axes.fixed.items()},
             "fingerprint": fingerprint(np.asarray(self.movie[0])),
@@ -174,8 +180,8 @@ def open_folder(opening: Opening, path: Path | None, *, sessions: Path | None = 
 
 def _usual_folder(opening: Opening, sessions: Path | None) -> Path:
     if sessions is None:
-        return folder_beside(opening.source, opening.name)
-    return folder_in(sessions, opening.source, opening.name)
+        return folder_beside(opening.source, opening.name, private=opening.private)
+    return folder_in(sessions, None if opening.private else opening.source, opening.name)
 
 
 def open_bench(opening: Opening, kept: Kept) -> Workbench:
