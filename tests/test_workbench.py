@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from napari_sam_i2v.errors import PromptError
+from napari_sam_i2v.network.checkpoints import load_model
+from napari_sam_i2v.network.sam_i2v import SamI2V
 from napari_sam_i2v.propagation import session as session_module
 from napari_sam_i2v.propagation.history import RecordedLabels
 from napari_sam_i2v.propagation.prompts import Prompt
@@ -28,6 +31,12 @@ Open = Callable[[Path], Workbench]
 def bench_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """Open a workbench on two discs that pass each other; all are closed in the end."""
     monkeypatch.setattr(session_module, "Engine", BrightEngine)
+    with opening(tiny.shared_fine()) as build:
+        yield build
+
+
+@contextmanager
+def opening(model: SamI2V) -> Iterator[Open]:
     opened: list[SessionFolder] = []
 
     def build(path: Path) -> Workbench:
@@ -39,14 +48,16 @@ def bench_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
             )
         opened.append(folder)
         session = Session(
-            discs(CENTRES, (64, 64), values=(200, 120)), model=tiny.shared_fine(), device="cpu",
+            discs(CENTRES, (64, 64), values=(200, 120)), model=model, device="cpu",
             view="follow", contrast=(0, 255), labels=RecordedLabels(folder.labels),
         )  # fmt: skip
         return Workbench(session, folder, {"model": "tiny"})
 
-    yield build
-    for folder in opened:
-        folder.close()
+    try:
+        yield build
+    finally:
+        for folder in opened:
+            folder.close()
 
 
 def click(object_id: int, frame: int, y: float, x: float) -> list[Prompt]:
@@ -130,6 +141,25 @@ def test_a_kill_in_the_middle_of_a_pass_loses_nothing_done(
     list(results)
     np.testing.assert_array_equal(planes(other), planes(bench))
     assert all(only(planes(other), i).any(axis=(1, 2)).all() for i in (1, 2))
+
+
+@pytest.mark.parametrize("done", [1, 4, 8])
+def test_after_a_kill_the_network_goes_on_to_the_same_labels(tmp_path: Path, done: int) -> None:
+    """With the embedded network, which remembers more than a brightness: byte for byte."""
+    with opening(load_model(device="cpu")) as build:
+        bench = build(tmp_path / "a.sam-i2v")
+        bench.set_prompts(1, 0, click(1, 0, 16, 10))
+        bench.set_prompts(2, 0, click(2, 0, 48, 50))
+        results = bench.propagate("forward")
+        for _ in range(done):
+            next(results)
+        shutil.copytree(bench.folder.path, tmp_path / "b.sam-i2v")
+        (tmp_path / "b.sam-i2v" / "lock.json").unlink()
+        list(results)
+        other = build(tmp_path / "b.sam-i2v")
+        list(other.propagate("forward"))
+        np.testing.assert_array_equal(planes(other), planes(bench))
+        assert all(only(planes(other), i).any(axis=(1, 2)).all() for i in (1, 2))
 
 
 def test_what_was_remembered_counts_only_with_the_prompts_of_then(
