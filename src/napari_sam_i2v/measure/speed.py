@@ -142,15 +142,18 @@ def measure_apart(case: Case) -> Speed:
     RuntimeError
         If it fails; the message ends with the last line of what it said.
     """
-    command = [sys.executable, "-m", __name__, json.dumps(asdict(case))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "speed.json"
+        command = [sys.executable, "-m", __name__, json.dumps(asdict(case)), str(answer)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = None if done.returncode else json.loads(answer.read_text(encoding="utf-8"))
+    if found is None:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise RuntimeError(
             f"{case.model}, {case.objects} objects, {case.size} x {case.size} pixels cannot be "
             f"measured: {lines[-1]}"
         )
-    return Speed(**json.loads(done.stdout.splitlines()[-1]))
+    return Speed(**found)
 
 
 def measure(case: Case) -> Speed:
@@ -352,4 +355,5 @@ def _flops(network: SamI2V) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(measure(Case(**json.loads(sys.argv[1]))))))
+    speed = json.dumps(asdict(measure(Case(**json.loads(sys.argv[1])))))
+    Path(sys.argv[2]).write_text(speed, encoding="utf-8")
