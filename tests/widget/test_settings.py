@@ -243,7 +243,7 @@ class Host:
     def attempt(self, action: Any) -> bool:
         return bool(action())
 
-    open_session = close_session = show_keys = attempt
+    open_session = close_session = ask_axes = show_keys = attempt
 
 
 @pytest.fixture
