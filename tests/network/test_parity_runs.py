@@ -18,7 +18,6 @@ from napari_sam_i2v.network import SamI2V
 from napari_sam_i2v.network.memory_filter import Selection, candidates, select
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation.engine import Answer, ObjectMask
-from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
 from napari_sam_i2v.propagation.session import FrameResult, Session
 from tests.network import golden
@@ -288,15 +287,13 @@ def test_reverse_up_to_the_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     just tracked, the published predictor none but the prompt (sec. 18, 3), down to NaN on frame
     0 (sec. 18, 1).
     """
-    original = FrameSource.clip
 
-    def chronological(self: FrameSource, indices: list[int], views: Any) -> Any:
-        frames = clip_indices(self.to_movie(indices[-1]), len(indices))
-        return original(self, [self.to_movie(t) for t in frames], views)
+    def chronological(index: int, length: int) -> list[int]:
+        return [11 - t for t in clip_indices(11 - index, length)]  # of a flipped movie of 12
 
     run, work = Run("i2v", "reverse_topk"), session(golden.model("i2v"), 12)
     prompt_and_check(run, work, before="rev_f5")
-    monkeypatch.setattr(FrameSource, "clip", chronological)
+    monkeypatch.setattr("napari_sam_i2v.propagation.engine.clip_indices", chronological)
     results = {result.frame: result for result in work.propagate("backward")}
     assert sorted(results) == list(range(6))
     check_mask(run, "rev_f5", 0, results[5].masks[1])
