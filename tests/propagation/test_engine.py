@@ -125,15 +125,21 @@ def test_masks_lie_inside_the_frame() -> None:
 # ---- batches -------------------------------------------------------------------------------
 
 
-def test_equal_views_are_encoded_once(source: FrameSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Engine(tiny.shared())
-    clips = []
+def count_encoded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note how many views each call of the network encodes."""
+    counts: list[int] = []
     original = engine.model.encode_frame
     monkeypatch.setattr(
         engine.model,
         "encode_frame",
-        lambda clip, **given: (clips.append(len(clip)), original(clip, **given))[1],
+        lambda clip, **given: (counts.append(len(clip)), original(clip, **given))[1],
     )
+    return counts
+
+
+def test_equal_views_are_encoded_once(source: FrameSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(tiny.shared())
+    clips = count_encoded(engine, monkeypatch)
     views = [WHOLE, View(0, 0, 32, 32), WHOLE, View(0, 0, 32, 32)]
     features = engine.encode(source, 5, views)
     assert sum(clips) == 2
@@ -145,13 +151,7 @@ def test_equal_views_are_encoded_once(source: FrameSource, monkeypatch: pytest.M
 def test_a_frame_is_encoded_once(source: FrameSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clicks on a frame that was looked at cost no encoding; what is kept is bounded."""
     engine = Engine(tiny.shared())
-    encoded = []
-    original = engine.model.encode_frame
-    monkeypatch.setattr(
-        engine.model,
-        "encode_frame",
-        lambda clip, **given: (encoded.append(len(clip)), original(clip, **given))[1],
-    )
+    encoded = count_encoded(engine, monkeypatch)
     window = View(0, 0, 32, 32)
     first = engine.encode(source, 5, [WHOLE, window])
     again = engine.encode(source, 5, [window, View(2, 2, 32, 32), WHOLE])
