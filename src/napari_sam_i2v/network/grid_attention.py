@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from napari_sam_i2v.network.attention import Attention, RotaryTable, rotary_grid, rotate
-from napari_sam_i2v.network.device import product_dtype
+from napari_sam_i2v.network.kept import Kept
 
 __all__ = ["GridMemory", "GridReader"]
 
@@ -99,7 +99,7 @@ class GridMemory:
 
 
 class GridReader:
-    """One attention's weights, prepared to read `GridMemory`.
+    """One attention's weights, ready to read `GridMemory`.
 
     Parameters
     ----------
@@ -111,21 +111,27 @@ class GridReader:
 
     def __init__(self, attention: Attention, side: int) -> None:
         self.attention, self.side = attention, side
-        key = attention.k_proj
-        self.dtype = product_dtype(key.weight.device)
+        self._turned: Kept[tuple[Tensor, Tensor]] = Kept()
+
+    def _keys(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Key projections turned by row, and by column: (S * (memory_dim + 2), D / 2) each."""
+        key = self.attention.k_proj
+        return self._turned.of(lambda: self._turn(dtype), key.weight, key.bias, also=(dtype,))
+
+    def _turn(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        key, side = self.attention.k_proj, self.side
         # What a query is multiplied with for (memory + position, 1, logit bias).
         inputs = torch.cat((key.weight.t(), key.bias[None], torch.zeros_like(key.bias)[None]))
         inner = inputs.shape[1]
         cos, sin = (x.view(side, side, -1) for x in rotary_grid(inner, side, side, inputs.device))
         by_x = (cos[0, :, : inner // 4], sin[0, :, : inner // 4])
         by_y = (cos[:, 0, inner // 4 :], sin[:, 0, inner // 4 :])
-        self._columns = self._turned(inputs[:, : inner // 2], by_x)
-        self._rows = self._turned(inputs[:, inner // 2 :], by_y)
 
-    def _turned(self, inputs: Tensor, table: RotaryTable) -> Tensor:
-        """Turn inputs (W, D / 2) by each place along an axis: (S * W, D / 2)."""
-        copies = inputs[:, None].expand(-1, self.side, -1)
-        return rotate(copies, table).transpose(0, 1).flatten(0, 1).to(self.dtype)
+        def turned(half: Tensor, table: RotaryTable) -> Tensor:
+            copies = half[:, None].expand(-1, side, -1)
+            return rotate(copies, table).transpose(0, 1).flatten(0, 1).to(dtype)
+
+        return turned(inputs[:, inner // 2 :], by_y), turned(inputs[:, : inner // 2], by_x)
 
     def read(
         self,
@@ -206,14 +212,16 @@ class GridReader:
     ) -> None:
         """Write logits (keys, Q) of queries (Q, D), less `shift` (Q,)."""
         side, per_row, _ = memory.rows.shape
-        width, turned = len(query), query.to(self.dtype).t()
+        dtype = memory.rows.dtype
+        rows, columns = self._keys(dtype)
+        width, turned = len(query), query.to(dtype).t()
         half = turned.shape[0] // 2
-        by_row = (self._rows @ turned[half:]).view(side, -1, width)
+        by_row = (rows @ turned[half:]).view(side, -1, width)
         by_row[:, -1] = 1
-        by_row[:, -2] -= shift.to(self.dtype)
+        by_row[:, -2] -= shift.to(dtype)
         spatial = logits[: side * per_row]
         torch.bmm(memory.rows, by_row, out=spatial.view(side, per_row, width))
         # The same logits by column: neighbours in a column lie a whole row apart.
         by_column = spatial.as_strided((side, per_row, width), (width, side * width, 1))
-        by_column.baddbmm_(memory.columns, (self._columns @ turned[:half]).view(side, -1, width))
+        by_column.baddbmm_(memory.columns, (columns @ turned[:half]).view(side, -1, width))
         logits[side * per_row :] = pointers - shift

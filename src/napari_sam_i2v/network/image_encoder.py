@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from napari_sam_i2v.network.attention import LayerNorm2d
 from napari_sam_i2v.network.config import SamI2VConfig
+from napari_sam_i2v.network.kept import Kept
 
 __all__ = ["ConvBN", "TinyViT"]
 
@@ -35,6 +36,7 @@ class ConvBN(nn.Module):
             in_dim, out_dim, kernel, stride, padding=kernel // 2, groups=groups, bias=False
         )
         self.bn = nn.BatchNorm2d(out_dim)
+        self._folded: Kept[tuple[Tensor, Tensor]] = Kept()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_dim, H, W) to (B, out_dim, H / stride, W / stride)."""
@@ -43,11 +45,18 @@ class ConvBN(nn.Module):
     def unpadded(self, x: Tensor, padding: str | tuple[int, ...] = (0, 0)) -> Tensor:
         """Convolve with the norm folded into the weights, as it is in evaluation."""
         conv, norm = self.c, self.bn
-        if norm.running_mean is None or norm.running_var is None:
+        mean, variance = norm.running_mean, norm.running_var
+        if mean is None or variance is None:
             raise RuntimeError("Batch norm without statistics.")
-        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-        weight = conv.weight * scale[:, None, None, None]
-        bias = norm.bias - norm.running_mean * scale
+
+        def fold() -> tuple[Tensor, Tensor]:
+            scale = norm.weight * (variance + norm.eps).rsqrt()
+            weight = conv.weight * scale[:, None, None, None]
+            # Laid out like the maps that it meets.
+            weight = weight.contiguous(memory_format=torch.channels_last)
+            return weight, norm.bias - mean * scale
+
+        weight, bias = self._folded.of(fold, conv.weight, norm.weight, norm.bias, mean, variance)
         if conv.kernel_size == (1, 1) and conv.stride == (1, 1):
             return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
         return F.conv2d(x, weight, bias, conv.stride, padding, groups=conv.groups)
@@ -131,6 +140,7 @@ class WindowAttention(nn.Module):
         y, x = y.flatten(), x.flatten()
         offset = (y[:, None] - y).abs() * window + (x[:, None] - x).abs()
         self.register_buffer("bias_index", offset, persistent=False)
+        self._bias: Kept[Tensor] = Kept()
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within windows of a map (B, H, W, dim); keeps the shape.
@@ -152,11 +162,15 @@ class WindowAttention(nn.Module):
         # The published weights keep q, k and v of one head together.
         tiles = tiles.reshape(-1, side * side, self.heads, 3, dim // self.heads)
         q, k, v = tiles.permute(3, 0, 2, 1, 4).unbind(0)
-        bias = self.attention_biases[:, self.bias_index].to(q.dtype)
+        bias = self._bias.of(self._expanded, self.attention_biases).to(q.dtype)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         out = out.transpose(1, 2).reshape(batch, rows, columns, side, side, dim)
         out = out.transpose(2, 3).reshape(batch, rows * side, columns * side, dim)
         return self.proj(out[:, :height, :width])
+
+    def _expanded(self) -> Tensor:
+        """Bias (heads, tokens, tokens) of all pairs in a window."""
+        return self.attention_biases[:, self.bias_index]
 
 
 class TinyViTMLP(nn.Module):

@@ -72,6 +72,7 @@ class MemoryLayer(nn.Module):
         self.norm1 = nn.LayerNorm(dim)
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
+        self._reader = GridReader(self.cross_attn_image, self.side)
 
     def _grid(self, x: Tensor, width: int) -> RotaryTable:
         return rotary_grid(width, self.side, self.side, x.device)
@@ -80,7 +81,7 @@ class MemoryLayer(nn.Module):
         """Read memory; one element of `x` may stand for all objects."""
         query, grid = self.norm2(x), self._grid(x, self.cross_dim)
         if memory.grids:
-            return GridReader(self.cross_attn_image, self.side).read(query, grid, memory.grids)
+            return self._reader.read(query, grid, memory.grids)
         return self.cross_attn_image(
             query.expand(len(memory.tokens), -1, -1), memory.tokens + memory.positions,
             memory.tokens, query_rotary=grid, key_rotary=grid, bias=memory.bias,

@@ -30,6 +30,7 @@ class MemoryPromptGenerator(nn.Module):
         self.norm1 = nn.LayerNorm(dim)
         self.linear1 = nn.Linear(dim, dim)
         self.linear2 = nn.Linear(dim, dim)
+        self._reader = GridReader(self.cross_attn, self.side)
 
     def without_memory(self, batch: int) -> Tensor:
         """Prompt tokens (batch, queries, hidden_dim) of a frame that has no memory."""
@@ -47,8 +48,7 @@ class MemoryPromptGenerator(nn.Module):
 
     def _cross(self, q: Tensor, place: RotaryTable, memory: MemoryTokens) -> Tensor:
         if memory.grids:
-            reader = GridReader(self.cross_attn, self.side)
-            return reader.read(q, place, memory.grids, foreground=True)
+            return self._reader.read(q, place, memory.grids, foreground=True)
         foreground = memory.foreground
         hidden = torch.zeros(foreground.shape, device=q.device)
         hidden = hidden.masked_fill(~foreground, -torch.inf)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from napari_sam_i2v.network.attention import LayerNorm2d
 from napari_sam_i2v.network.config import SamI2VConfig
+from napari_sam_i2v.network.kept import Kept
 
 __all__ = ["TemporalFeatureIntegrator", "clip_indices"]
 
@@ -130,6 +131,7 @@ class TemporalFeatureIntegrator(nn.Module):
         self.temporal2integration_nets = nn.ModuleList(Fuse(hidden + dim, hidden) for _ in widths)
         self.integration2temporal_nets = nn.ModuleList(Fuse(hidden + dim, dim) for _ in widths)
         self.integration_nets = nn.ModuleList(IntegrationNet(hidden) for _ in widths)
+        self._taps: Kept[Tensor] = Kept()
 
     def taps(self, frames: Tensor) -> Tensor:
         """Give what frames contribute to slices of the stem, before, at and after their own.
@@ -147,7 +149,9 @@ class TemporalFeatureIntegrator(nn.Module):
             (B, clip_length, temporal_dim, S / 16, S / 16).
         """
         stem = self.temporal_stem
-        weight = stem.weight.permute(2, 0, 1, 3, 4).flatten(0, 1)
+        weight = self._taps.of(
+            lambda: stem.weight.permute(2, 0, 1, 3, 4).flatten(0, 1), stem.weight
+        )
         taps = F.conv2d(frames, weight, stride=stem.stride[1:])
         return taps.unflatten(1, (stem.kernel_size[0], stem.out_channels))
 
