@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_sam_i2v.errors import InputError
+from napari_sam_i2v.movies.extras import library
 from napari_sam_i2v.movies.output import check_text, renamed_when_whole
 from napari_sam_i2v.overlay import overlay_frames
 
@@ -112,12 +113,6 @@ def _write_mp4(part: Path, frames: Iterator[NDArray[np.uint8]], rate: int) -> No
 
 def _codec() -> str:
     """The best encoder that this build of FFmpeg has."""
-    try:
-        import av
-    except ImportError as error:
-        raise InputError(
-            "MP4 needs the package av: install it with pip install 'napari-sam-i2v[video]', or "
-            "write a .gif"
-        ) from error
+    av = library("av", extra="video", what="MP4 (a GIF does not)", error=InputError)
     known = [name for name in ("libx264", "h264", "mpeg4") if name in av.codecs_available]
     return known[0]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.movies.ctc import track_table, write_masks
+from napari_sam_i2v.movies.extras import library
 from napari_sam_i2v.movies.lineage import Stretch, stretches_of
 from napari_sam_i2v.movies.output import TRACK_FILE
 
@@ -55,13 +56,7 @@ def check_ctc() -> None:
     InputError
         If it is not; it says what to install.
     """
-    try:
-        import ctc_metrics  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "SEG, DET and TRA need the package py-ctcmetrics: install it with pip install "
-            "'napari-sam-i2v[ctc]'"
-        ) from error
+    library("ctc_metrics", extra="ctc", what="--ctc", error=InputError)
 
 
 def ctc_scores(

@@ -35,7 +35,7 @@ def open_czi(path: Path, *, scene: int | str | None = None) -> Source:
     MovieError
         If it is damaged, a scene must be chosen, or the package pylibCZIrw is not installed.
     """
-    czi = library("pylibCZIrw.czi", extra="czi", path=path)
+    czi = library("pylibCZIrw.czi", extra="czi", what=path)
     with ExitStack() as stack:
         document = stack.enter_context(czi.open_czi(str(path)))
         planes = _Planes(document, path, scene)

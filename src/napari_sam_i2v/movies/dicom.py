@@ -227,7 +227,7 @@ class _Values:
     """What stored pixels of one file mean: rescaled grey values, or RGB."""
 
     def __init__(self, path: Path, header: Any) -> None:
-        pixels = library("pydicom.pixels", extra="dicom", path=path)
+        pixels = library("pydicom.pixels", extra="dicom", what=path)
         self._pixels, self._header = pixels, header
         self._dtype, self._palette = _dtype(header), _is_palette(header)
 
@@ -256,7 +256,7 @@ class _Values:
 
 def _header(path: Path, *, folder: bool = False) -> Any:
     """Read the elements that are used; of a folder, files without a picture pass."""
-    pydicom = library("pydicom", extra="dicom", path=path)
+    pydicom = library("pydicom", extra="dicom", what=path)
     with _quiet_pydicom():
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_READ)
@@ -320,8 +320,8 @@ def _check_length(path: Path, header: Any) -> None:
 
 def _check_fragments(path: Path) -> None:
     """See whether the last piece of compressed pixels is whole; decoders make up what is not."""
-    pydicom = library("pydicom", extra="dicom", path=path)
-    encaps = library("pydicom.encaps", extra="dicom", path=path)
+    pydicom = library("pydicom", extra="dicom", what=path)
+    encaps = library("pydicom.encaps", extra="dicom", what=path)
     size = path.stat().st_size
     with path.open("rb") as file, _quiet_pydicom():
         pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from napari_sam_i2v.errors import MovieError
+from napari_sam_i2v.errors import MovieError, SamI2VError
 
 EXTRAS = {
     "dicom": ("pydicom",),
@@ -19,8 +18,8 @@ EXTRAS = {
 """Extras of this package, and the modules that readers import from each."""
 
 
-def library(module: str, *, extra: str, path: Path) -> Any:
-    """Import what reads a format.
+def library(module: str, *, extra: str, what: object, error: type[SamI2VError] = MovieError) -> Any:
+    """Import what reads or writes a format, or measures.
 
     Parameters
     ----------
@@ -28,18 +27,20 @@ def library(module: str, *, extra: str, path: Path) -> Any:
         To import.
     extra
         The extra of this package that installs it.
-    path
-        The file to be read, for the message.
+    what
+        What needs it, for the message: the file to be read, or the name of a format.
+    error
+        What to raise.
 
     Raises
     ------
     MovieError
-        If it is not installed.
+        Or the given error, if it is not installed; it says what to install.
     """
     try:
         return import_module(module)
     except ImportError as err:
-        raise MovieError(
-            f"{path} needs the package {module.partition('.')[0]!r}, which cannot be imported "
+        raise error(
+            f"{what} needs the package {module.partition('.')[0]!r}, which cannot be imported "
             f"({err}): install it with  pip install 'napari-sam-i2v[{extra}]'"
         ) from err

@@ -13,6 +13,7 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import InputError
+from napari_sam_i2v.movies.extras import library
 from napari_sam_i2v.movies.lineage import Lineage, link_graph
 from napari_sam_i2v.movies.output import OWN_KEY, check_target, remove_own, renamed_when_whole
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
@@ -30,12 +31,7 @@ def check_geff() -> None:
     InputError
         If it is not; it says what to install.
     """
-    try:
-        import geff  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "GEFF needs the package geff: install it with pip install 'napari-sam-i2v[tracks]'"
-        ) from error
+    library("geff", extra="tracks", what="GEFF", error=InputError)
 
 
 def save_geff(

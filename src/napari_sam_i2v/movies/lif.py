@@ -26,7 +26,7 @@ def open_lif(path: Path, *, scene: int | str | None = None) -> Source:
     MovieError
         If it is damaged, an image must be chosen, or the package liffile is not installed.
     """
-    liffile = library("liffile", extra="lif", path=path)
+    liffile = library("liffile", extra="lif", what=path)
     file = liffile.LifFile(path)
     try:
         images = [one for one in file.images if not one.is_flim]

@@ -25,7 +25,7 @@ def open_nd2(path: Path, *, scene: int | str | None = None) -> Source:
     MovieError
         If it is damaged, a position must be chosen, or the package nd2 is not installed.
     """
-    nd2 = library("nd2", extra="nd2", path=path)
+    nd2 = library("nd2", extra="nd2", what=path)
     file = nd2.ND2File(path)
     try:
         return _source(path, file, scene)

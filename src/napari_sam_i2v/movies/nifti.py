@@ -31,7 +31,7 @@ def open_nifti(path: Path) -> Source:
     MovieError
         If it is damaged, or nibabel is not installed.
     """
-    nibabel = library("nibabel", extra="nifti", path=path)
+    nibabel = library("nibabel", extra="nifti", what=path)
     try:
         image = nibabel.load(path, mmap=False)  # a file cut short would end the program
         stored = image.get_data_dtype()

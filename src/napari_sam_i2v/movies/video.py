@@ -34,7 +34,7 @@ def open_video(path: Path) -> Source:
     MovieError
         If the file is damaged, holds no video, or PyAV is not installed.
     """
-    av = library("av", extra="video", path=path)
+    av = library("av", extra="video", what=path)
     try:
         frames = _Frames(av, path)
     except av.FFmpegError as err:

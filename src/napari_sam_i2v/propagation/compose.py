@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_sam_i2v.propagation.engine import ObjectMask
 
-__all__ = ["compose_labels"]
+__all__ = ["compose_labels", "label_masks"]
 
 SHARED = 0.1
 """An object that loses more than this share of its mask to better ones leaves them the overlap."""
@@ -60,6 +61,18 @@ def compose_labels(
         result[area][wins] = object_id
         best[area][wins] = found.logits[wins]
     return result
+
+
+def label_masks(plane: NDArray[Any], objects: Collection[int]) -> list[ObjectMask]:
+    """Masks, certain ones, of those of the objects that a label image (Y, X) shows."""
+    boxes = dict(enumerate(ndimage.find_objects(plane.astype(np.int64)), start=1))
+    places = [(i, boxes.get(i)) for i in sorted(objects)]
+    masks = [
+        ObjectMask.given(plane[box] == i, box[0].start, box[1].start)
+        for i, box in places
+        if box is not None
+    ]
+    return [mask for mask in masks if mask is not None]
 
 
 def _without(plane: NDArray[Any], objects: Iterable[int]) -> NDArray[Any]:

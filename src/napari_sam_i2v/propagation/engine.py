@@ -80,6 +80,17 @@ class ObjectMask:
     iou: float
     logits: NDArray[np.float16]
 
+    @classmethod
+    def given(cls, mask: NDArray[np.bool_], y: int = 0, x: int = 0) -> ObjectMask | None:
+        """Take a mask, whose first pixel is (y, x), as certain; None if it is empty."""
+        box = bounding_box(mask)
+        if box is None:
+            return None
+        y0, x0, y1, x1 = box
+        crop = mask[y0:y1, x0:x1].copy()
+        logits = np.where(crop, CERTAIN, -CERTAIN).astype(np.float16)
+        return cls((y0 + y, x0 + x, y1 + y, x1 + x), crop, 1.0, 1.0, logits)
+
     @property
     def area(self) -> int:
         """Pixels of the mask."""
@@ -127,7 +138,7 @@ class Answer:
         absent = ObjectMask((0, 0, 0, 0), empty.astype(bool), probability, self.iou,
                             empty.astype(np.float16))  # fmt: skip
         if self.exact is not None:
-            return _given(self.exact) or absent
+            return ObjectMask.given(self.exact) or absent
         if self.score <= 0:
             return absent
         view = self.view
@@ -420,16 +431,6 @@ class Engine:
             labels += prompt.labels.tolist()
         xy = view.to_network(np.concatenate(parts), self.config.image_size)
         return torch.from_numpy(xy)[None], torch.tensor([labels])
-
-
-def _given(mask: NDArray[np.bool_]) -> ObjectMask | None:
-    """A mask (Y, X) that is certain; None if it is empty."""
-    box = bounding_box(mask)
-    if box is None:
-        return None
-    y0, x0, y1, x1 = box
-    crop = mask[y0:y1, x0:x1].copy()
-    return ObjectMask(box, crop, 1.0, 1.0, np.where(crop, CERTAIN, -CERTAIN).astype(np.float16))
 
 
 def _as_prompt(logits: Tensor | None) -> Tensor | None:

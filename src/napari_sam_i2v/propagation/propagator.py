@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
 
 from napari_sam_i2v.network.memory_filter import FilterStrategy, Selection
-from napari_sam_i2v.propagation.engine import Answer, Engine
+from napari_sam_i2v.propagation.contest import Contest, Seen
+from napari_sam_i2v.propagation.engine import Answer, Engine, ObjectMask
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.motion import moved_views
@@ -33,6 +34,12 @@ MaskAt = Callable[[int], np.ndarray]
 
 Held = Callable[[int, int], np.ndarray | None]
 """Object id, index -> the mask (Y, X) that must stay, or None."""
+
+_Found = tuple[Tensor, Answer]
+"""What the network looked at, and what it answered."""
+
+Given = Callable[[int], list[ObjectMask]]
+"""Index -> masks of objects outside the pass."""
 
 SMOOTHING = 0.4
 """Weight of the newest size in the size that sets a window's side."""
@@ -60,6 +67,8 @@ class Track:
     lost: int = 0
     at: int | None = None
     """Frame after which `view`, `size` and `lost` are as they are."""
+    seen: Seen | None = None
+    """Where the object was seen last."""
 
     def copy(self) -> Track:
         """Return a track that goes its own way from here; tensors, which nobody changes, shared."""
@@ -121,6 +130,7 @@ class Propagator:
         stops: Mapping[int, int],
         *,
         held: Held | None = None,
+        given: Given | None = None,
     ) -> Iterator[tuple[int, dict[int, Answer]]]:
         """Propagate.
 
@@ -131,7 +141,9 @@ class Propagator:
         starts, stops
             Object id -> first index to give an answer for, and the one after the last.
         held
-            Masks that are given: such a frame is not answered, but remembered.
+            Masks that must stay: such a frame is not answered, but remembered.
+        given
+            Masks of objects that are not in this pass: what they are on is nobody else's.
 
         Yields
         ------
@@ -142,18 +154,22 @@ class Propagator:
         for index in range(first, max(stops[track.object_id] for track in tracks)):
             self.source.read_ahead(index + 1)
             active = [t for t in tracks if starts[t.object_id] <= index < stops[t.object_id]]
-            free = [track for track in active if not self._is_held(track, index, held)]
-            yield index, self.step(free, index)
+            masks = {t.object_id: held(t.object_id, index) for t in active} if held else {}
+            free = [track for track in active if masks.get(track.object_id) is None]
+            stay = [
+                self._hold(track, index, mask)
+                for track in active
+                if (mask := masks.get(track.object_id)) is not None
+            ]
+            others = [] if given is None else given(index)
+            yield index, self.step(free, index, [*others, *(m for m in stay if m is not None)])
 
-    def _is_held(self, track: Track, index: int, held: Held | None) -> bool:
-        """Remember a frame on which the object's mask is given; whether it is."""
-        mask = None if held is None else held(track.object_id, index)
-        if mask is None:
-            return False
+    def _hold(self, track: Track, index: int, mask: np.ndarray) -> ObjectMask | None:
+        """Remember a frame on which the object's mask (Y, X) is given; that mask, if not empty."""
         if index not in track.rounds:
             self._rebuild(track, index, mask)
         self._look_at(track, index, mask)
-        return True
+        return ObjectMask.given(mask)
 
     def prepare(self, track: Track) -> None:
         """Answer an object's prompts that need no memory, so that every frame can use them."""
@@ -162,12 +178,16 @@ class Propagator:
                 self.answer(track, index)
                 track.at = None  # the window is where that prompt is, not where a pass has come to
 
-    def step(self, tracks: Sequence[Track], index: int) -> dict[int, Answer]:
-        """Answer one frame for all objects of a pass."""
+    def step(
+        self, tracks: Sequence[Track], index: int, given: Sequence[ObjectMask] = ()
+    ) -> dict[int, Answer]:
+        """Answer one frame for all objects of a pass; `given` masks are others' for certain."""
         prompted = [track for track in tracks if index in track.rounds]
         tracked = [track for track in tracks if index not in track.rounds]
         answers = {track.object_id: self.answer(track, index) for track in prompted}
-        answers |= self._track(tracked, index)
+        answers |= self._track(
+            tracked, index, [*given, *(answer.paste() for answer in answers.values())]
+        )
         for track in tracks:
             self._follow(track, answers[track.object_id], index, anew=index in track.rounds)
         return answers
@@ -301,7 +321,8 @@ class Propagator:
         box = bounding_box(mask)
         if box is not None:
             track.view, track.size, track.lost = self._placed(box), box_size(box), 0
-            track.at = index
+            track.at, found = index, ObjectMask.given(mask)
+            track.seen = None if found is None else Seen.of(found, index)
         return box is not None
 
     def _missing(self, track: Track, index: int) -> list[int]:
@@ -406,7 +427,7 @@ class Propagator:
                 track.view = answer.view
             self._lose(track, 1)
             return
-        size = box_size(mask.box)
+        size, track.seen = box_size(mask.box), Seen.of(mask, index)
         if anew or not track.size:
             track.size = size
         else:
@@ -433,7 +454,9 @@ class Propagator:
 
     # ---- memory ---------------------------------------------------------------------------
 
-    def _track(self, tracks: Sequence[Track], index: int) -> dict[int, Answer]:
+    def _track(
+        self, tracks: Sequence[Track], index: int, given: Sequence[ObjectMask]
+    ) -> dict[int, Answer]:
         """Track objects on a frame that has no prompt of theirs, and remember the answers."""
         if not tracks:
             return {}
@@ -444,10 +467,65 @@ class Propagator:
             for track, feature in zip(tracks, features, strict=True)
         ]
         answers = self.engine.track(features, views, recalled)
+        found = list(zip(features, answers, strict=True))
+        if self.view_mode != "frame":
+            found = self._settled(tracks, index, found, given)
+        features, answers = [one for one, _ in found], [one for _, one in found]
         entries = self.engine.remember(features, answers, prompted=False)
         for track, entry in zip(tracks, entries, strict=True):
             track.bank.remember(index, entry, prompted=False)
         return {track.object_id: a for track, a in zip(tracks, answers, strict=True)}
+
+    # ---- several objects on one thing -----------------------------------------------------
+
+    def _settled(
+        self,
+        tracks: Sequence[Track],
+        index: int,
+        found: Sequence[_Found],
+        given: Sequence[ObjectMask],
+    ) -> list[_Found]:
+        """Ask objects that are on the same thing for other answers, and share the things out."""
+        by_id = {track.object_id: track for track in tracks}
+        answered = {i: [one] for i, one in zip(by_id, found, strict=True)}
+        contest = Contest({i: track.seen for i, track in by_id.items()}, index, given)
+        asked: set[int] = set()
+
+        def claims(objects: Iterable[int]) -> dict[int, list[ObjectMask]]:
+            return {i: [answer.paste() for _, answer in answered[i]] for i in objects}
+
+        while new := contest.disputed(claims(by_id)) - asked:
+            # Their other answers may dispute what was nobody else's before.
+            asked |= new
+            for i in sorted(new):
+                answered[i] += self._other_answers(by_id[i], index)
+        shares = contest.share_out(claims(asked), claims(by_id.keys() - asked)) if asked else {}
+        settled = {i: one[0] for i, one in answered.items()}
+        for i, (owner, number) in shares.items():
+            one = answered[owner][number]
+            settled[i] = one if owner == i else self._taken_over(one[1], index)
+        return list(settled.values())
+
+    def _other_answers(self, track: Track, index: int) -> list[_Found]:
+        """What lies where an object was seen last, for itself and with what is remembered."""
+        if track.view is None or track.seen is None:
+            return []
+        feature = self.engine.encode(self.source, index, [track.view])[0]
+        place = np.array([(track.seen.y, track.seen.x)])
+        click = Prompt(track.object_id, index, points=place, labels=np.array([1]))
+        memory = self._recall(track, index, feature)
+        return [
+            (feature, self.engine.prompt(feature, [click], track.view, recalled=recalled))
+            for recalled in (None, memory)
+        ]
+
+    def _taken_over(self, answer: Answer, index: int) -> _Found:
+        """Another object's answer as the answer of an object that was not found there itself."""
+        mask = answer.paste()
+        view = self._placed(mask.box)
+        feature = self.engine.encode(self.source, index, [view])[0]
+        taken = self.engine.recall_mask(feature, mask.on(self.source.shape), view)
+        return feature, replace(taken, score=answer.score, iou=answer.iou)
 
     def _recall(self, track: Track, index: int, feature: Tensor) -> tuple[MemoryBank, Selection]:
         key = f"{self.seed}/{track.object_id}/{self.source.to_movie(index)}/{self.source.reverse}"

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from napari_sam_i2v.network.config import SamI2VConfig
+from napari_sam_i2v.propagation.contest import Seen
 from napari_sam_i2v.propagation.engine import Answer
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.prompts import Prompt
@@ -45,6 +46,7 @@ def pack_track(track: Track, name: Name) -> dict[str, Any]:
         "size": float(track.size),
         "lost": int(track.lost),
         "at": track.at,
+        "seen": None if track.seen is None else list(astuple(track.seen)),
     }
 
 
@@ -80,10 +82,11 @@ def unpack_track(
         rolling={int(x): _unpack_entry(one, tensor) for x, one in facts["rolling"]},
     )
     answers = {int(x): _unpack_answer(one, tensor, rounds(int(x))) for x, one in facts["answers"]}
-    at = facts["at"]
+    at, seen = facts["at"], facts["seen"]
     return Track(
         object_id, bank, answers=answers, view=_unpack_view(facts["view"]),
         size=float(facts["size"]), lost=int(facts["lost"]), at=None if at is None else int(at),
+        seen=None if seen is None else _unpack_seen(seen),
     )  # fmt: skip
 
 
@@ -118,6 +121,11 @@ def _unpack_answer(
     return Answer(
         view, low, stored, pointer, float(facts["score"]), float(facts["iou"]), exact=exact
     )
+
+
+def _unpack_seen(facts: list[float]) -> Seen:
+    y, x, area, index = facts
+    return Seen(float(y), float(x), int(area), int(index))
 
 
 def _pack_view(view: View | None) -> list[int] | None:

@@ -26,7 +26,7 @@ from napari_sam_i2v.propagation.checks import (
     checked_labels,
     checked_movie,
 )
-from napari_sam_i2v.propagation.compose import compose_labels
+from napari_sam_i2v.propagation.compose import compose_labels, label_masks
 from napari_sam_i2v.propagation.confidence import ConfidenceTable
 from napari_sam_i2v.propagation.edits import ObjectState
 from napari_sam_i2v.propagation.engine import Answer, Engine, ObjectMask
@@ -34,7 +34,7 @@ from napari_sam_i2v.propagation.frames import FrameSource, MovieLike, estimate_c
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
 from napari_sam_i2v.propagation.progress import Locks, Progress
 from napari_sam_i2v.propagation.prompts import Prompt, PromptBook
-from napari_sam_i2v.propagation.propagator import Held, Propagator, Track
+from napari_sam_i2v.propagation.propagator import Given, Held, Propagator, Track
 from napari_sam_i2v.propagation.view import ViewMode
 
 __all__ = ["Direction", "FrameResult", "Session", "Until"]
@@ -395,11 +395,11 @@ class Session:
         for track in tracks:
             masks = self._masks(side, track.object_id)
             side.propagator.go_to(track, begins[track.object_id], masks)
-        held = self._held(side)
+        held, given = self._held(side), self._given(side)
         # Batches, and so the last bits of features, must not depend on where the pass begins.
         self.engine.forget(source)
         try:
-            for index, answers in side.propagator.run(tracks, begins, ends, held=held):
+            for index, answers in side.propagator.run(tracks, begins, ends, held=held, given=given):
                 result = self.write(source.to_movie(index), answers)
                 for object_id in answers:
                     progress.answered(object_id, result.frame)
@@ -449,6 +449,17 @@ class Session:
             return np.asarray(self.labels[to_movie(index)]) == object_id
 
         return held
+
+    def _given(self, side: _Side) -> Given | None:
+        """Masks of locked objects, which are in no pass; None without one."""
+        if not self.locks.objects:
+            return None
+        to_movie = side.propagator.source.to_movie
+
+        def given(index: int) -> list[ObjectMask]:
+            return label_masks(np.asarray(self.labels[to_movie(index)]), self.locks.objects)
+
+        return given
 
     def _starts(
         self, side: _Side, objects: Sequence[int], before_first: bool, *, pending: bool
