@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 
-from napari_sam_i2v.propagation.compose import compose_labels
+from napari_sam_i2v.propagation.compose import compose_labels, label_masks
 from napari_sam_i2v.propagation.engine import ObjectMask
 
 
@@ -127,3 +127,16 @@ def test_the_object_that_was_pointed_at_more_recently_wins() -> None:
     empty = np.zeros((4, 4), np.uint16)
     assert (compose_labels(empty, masks, {1: 5, 2: 4}) == 1).all()
     assert (compose_labels(empty, masks, {1: 9, 2: 1}) == 2).all()
+
+
+def test_a_label_image_gives_its_masks_back() -> None:
+    plane = np.zeros((6, 8), np.uint16)
+    plane[1:4, 2:7] = 3
+    plane[2, 4] = 0
+    plane[5, 0] = 7
+    three, seven = label_masks(plane, {7, 3, 5, 40})
+    np.testing.assert_array_equal(three.on(plane.shape), plane == 3)
+    np.testing.assert_array_equal(seven.on(plane.shape), plane == 7)
+    assert (three.box, seven.box) == ((1, 2, 4, 7), (5, 0, 6, 1))
+    assert three.confidence == 1
+    assert label_masks(plane, {5}) == []

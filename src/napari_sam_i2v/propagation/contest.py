@@ -23,9 +23,9 @@ SAME = 0.5
 """Share of the smaller of two masks that both have if they are of the same thing."""
 NESTED = 4.0
 """Ratio of areas from which the smaller of two things is a part of the larger instead,"""
-SWOLLEN = 1.5
+SWOLLEN = 1.3
 """unless the larger has grown by this factor since it was seen last."""
-REACH = 1.5
+REACH = 1.2
 """How far objects go between frames, in units of the square root of their area."""
 SECOND_HAND = 0.7
 """Weight of a thing that another object was found on, and this one was not."""

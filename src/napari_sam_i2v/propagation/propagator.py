@@ -296,6 +296,7 @@ class Propagator:
 
         If that is nowhere, the prompt nearest in time says where to look.
         """
+        track.seen = None
         for earlier in range(index - 1, max(index - 1 - track.bank.reach, -1), -1):
             if self._seen(track, earlier, mask_at):
                 self._lose(track, index - 1 - earlier)
