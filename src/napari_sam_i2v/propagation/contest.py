@@ -181,5 +181,6 @@ def _common(a: ObjectMask, b: ObjectMask) -> int:
 
 def _centre(found: ObjectMask) -> tuple[float, float]:
     """Centre (y, x) of a mask that is not empty."""
-    y, x = (float(places.mean()) for places in np.nonzero(found.mask))
+    rows, columns = found.mask.sum(axis=1), found.mask.sum(axis=0)
+    y, x = (float(np.average(np.arange(len(n)), weights=n)) for n in (rows, columns))
     return y + found.box[0], x + found.box[1]
