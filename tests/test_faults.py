@@ -23,11 +23,6 @@ from tests import tiny
 FRAMES = 8
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_weights(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
-
-
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a movie of one picture per frame, and clicks."""

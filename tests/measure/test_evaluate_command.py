@@ -19,11 +19,6 @@ from napari_sam_i2v.cli.arguments import PROTOCOL_NAMES
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_weights(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
-
-
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the cases `one` and `two`, beside which the command runs."""
