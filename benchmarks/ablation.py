@@ -37,7 +37,7 @@ from napari_sam_i2v.network.checkpoints import load_model
 from napari_sam_i2v.network.memory_attention import MemoryTokens
 from napari_sam_i2v.network.sam_i2v import SamI2V
 from napari_sam_i2v.prompt_files import read_prompts
-from napari_sam_i2v.propagation.engine import Answer
+from napari_sam_i2v.propagation.engine import Answer, ObjectMask
 from napari_sam_i2v.propagation.propagator import Propagator, Track
 from napari_sam_i2v.propagation.session import Session
 from napari_sam_i2v.propagation.view import View
@@ -85,7 +85,10 @@ class HandOver(Propagator):
         self._held[track.object_id] = (answer.view, held_after(answer.low[None], answer.low[None]))
         return answer
 
-    def _track(self, tracks: Sequence[Track], index: int) -> dict[int, Answer]:
+    def _track(
+        self, tracks: Sequence[Track], index: int, given: Sequence[ObjectMask]
+    ) -> dict[int, Answer]:
+        """Every object by itself: nothing is settled between them."""
         if not tracks:
             return {}
         views = [track.view or View.whole(self.source.shape) for track in tracks]

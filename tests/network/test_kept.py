@@ -48,6 +48,16 @@ def test_with_gradients_nothing_is_kept() -> None:
     assert weight.grad.tolist() == [4, 4, 4]
 
 
+def test_what_follows_from_uncounted_tensors_is_not_kept() -> None:
+    kept = Kept[torch.Tensor]()
+    with torch.inference_mode():
+        weight = torch.ones(3)
+        make = Counted(weight)
+        kept.of(make, weight)
+        weight.add_(1)
+        assert kept.of(make, weight).tolist() == [4, 4, 4]
+
+
 def change_in_place(conv: ConvBN, other: ConvBN) -> None:
     with torch.no_grad():
         for own, new in zip(conv.parameters(), other.parameters(), strict=True):

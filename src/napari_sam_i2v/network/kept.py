@@ -38,9 +38,10 @@ class Kept(Generic[_Value]):
         Returns
         -------
         _Value
-            Not kept where gradients are recorded: they belong to one pass.
+            Not kept where gradients are recorded, which belong to one pass, nor if it follows
+            from tensors that were made in inference mode, whose changes nobody counts.
         """
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or any(t.is_inference() for t in tensors):
             return make()
         state = (*also, *((t.data_ptr(), t._version) for t in tensors))
         if self._value is None or state != self._state:
