@@ -130,6 +130,13 @@ class Confused(BrightEngine):
 
 
 @pytest.fixture
+def confused(bright: MakeSession, monkeypatch: pytest.MonkeyPatch) -> MakeSession:
+    """Make a session that takes look-alikes for each other."""
+    monkeypatch.setattr(session_module, "Engine", Confused)
+    return bright
+
+
+@pytest.fixture
 def neighbours() -> tuple[np.ndarray, list[tuple[float, float]]]:
     """Three discs in a row that hardly move, and where they are at first."""
     centres = [[(60.0, 40.0 + 18 * k + t) for k in range(3)] for t in range(6)]
@@ -138,14 +145,12 @@ def neighbours() -> tuple[np.ndarray, list[tuple[float, float]]]:
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
 def test_neighbours_stay_apart(
-    bright: MakeSession,
+    confused: MakeSession,
     neighbours: tuple[np.ndarray, list[tuple[float, float]]],
-    monkeypatch: pytest.MonkeyPatch,
     order: tuple[int, ...],
 ) -> None:
-    monkeypatch.setattr(session_module, "Engine", Confused)
     movie, centres = neighbours
-    session = bright(movie)
+    session = confused(movie)
     for i in order:
         session.add_points(i, 0, points=centres[i - 1])
     run(session.propagate())
@@ -157,13 +162,11 @@ def test_neighbours_stay_apart(
 
 
 def test_a_locked_neighbour_keeps_what_is_its_own(
-    bright: MakeSession,
+    confused: MakeSession,
     neighbours: tuple[np.ndarray, list[tuple[float, float]]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(session_module, "Engine", Confused)
     movie, centres = neighbours
-    session = bright(movie)
+    session = confused(movie)
     session.add_points(1, 0, points=centres[0])
     run(session.propagate())
     session.locks.objects.add(1)
@@ -176,13 +179,11 @@ def test_a_locked_neighbour_keeps_what_is_its_own(
 
 
 def test_what_was_published_settles_nothing(
-    bright: MakeSession,
+    confused: MakeSession,
     neighbours: tuple[np.ndarray, list[tuple[float, float]]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(session_module, "Engine", Confused)
     movie, centres = neighbours
-    session = bright(movie, view="frame")
+    session = confused(movie, view="frame")
     for i in (1, 2):
         session.add_points(i, 0, points=centres[i - 1])
     run(session.propagate())

@@ -123,7 +123,7 @@ def _add_segment(commands: Any) -> None:
         "--export", action="append", default=[], metavar="FORMAT=PATH",
         help=f"write the result in another format too; as often as wanted: {FORMAT_NAMES}",
     )  # fmt: skip
-    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of torch")
+    _add_threads(parser)
     _add_overwrite(parser, "replace an older result, and what a stopped run left beside it")
     parser.add_argument(
         "--resume", action="store_true",
@@ -282,7 +282,7 @@ def _add_benchmark(commands: Any) -> None:
         "--frames", type=_count, default=60, metavar="N",
         help="of each movie (default: 60); growth of memory is that after frame 50",
     )  # fmt: skip
-    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of torch")
+    _add_threads(parser)
     parser.add_argument(
         "--profile", action="store_true", help="show in which modules the time is spent"
     )
@@ -303,6 +303,10 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps"
     )
     _add_precision(parser)
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of torch")
 
 
 def _add_precision(parser: argparse.ArgumentParser) -> None:

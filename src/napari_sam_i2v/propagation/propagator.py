@@ -168,8 +168,7 @@ class Propagator:
         """Remember a frame on which the object's mask (Y, X) is given; that mask, if not empty."""
         if index not in track.rounds:
             self._rebuild(track, index, mask)
-        self._look_at(track, index, mask)
-        return ObjectMask.given(mask)
+        return self._look_at(track, index, mask)
 
     def prepare(self, track: Track) -> None:
         """Answer an object's prompts that need no memory, so that every frame can use them."""
@@ -311,20 +310,19 @@ class Propagator:
     def _seen(self, track: Track, index: int, mask_at: MaskAt) -> bool:
         """Place an object's window where the object was on a frame; whether it was there."""
         if index not in track.answers:
-            return self._look_at(track, index, mask_at(index))
+            return self._look_at(track, index, mask_at(index)) is not None
         answer = track.answers[index]
         if answer.paste().area:
             self._follow(track, answer, index, anew=True)
         return bool(answer.paste().area)
 
-    def _look_at(self, track: Track, index: int, mask: np.ndarray) -> bool:
-        """Place an object's window on what is known to be its mask (Y, X); False if empty."""
-        box = bounding_box(mask)
-        if box is not None:
-            track.view, track.size, track.lost = self._placed(box), box_size(box), 0
-            track.at, found = index, ObjectMask.given(mask)
-            track.seen = None if found is None else Seen.of(found, index)
-        return box is not None
+    def _look_at(self, track: Track, index: int, mask: np.ndarray) -> ObjectMask | None:
+        """Place an object's window on what is known to be its mask (Y, X); None if empty."""
+        found = ObjectMask.given(mask)
+        if found is not None:
+            track.view, track.size, track.lost = self._placed(found.box), box_size(found.box), 0
+            track.at, track.seen = index, Seen.of(found, index)
+        return found
 
     def _missing(self, track: Track, index: int) -> list[int]:
         """Frames before `index` whose memory ought to be there and is not, ascending."""
