@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_sam_i2v.network.attention import Attention, rotary_grid
-from napari_sam_i2v.network.grid_attention import GridReader
+from napari_sam_i2v.network.attention import Attention, rotary_frequencies, rotary_grid, rotate
+from napari_sam_i2v.network.grid_attention import GridReader, TurnedKeys
 from napari_sam_i2v.network.memory_attention import MemoryTokens
 
 SIDE, DIM, INNER, WIDTH = 6, 24, 16, 8
@@ -111,3 +111,23 @@ def test_half_precision_is_near(attention: Attention) -> None:
         found = read(attention, query, memory).float()
     assert (found - wanted).norm() < 0.02 * wanted.norm()
     assert not torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize(("width", "side"), [(256, 64), (128, 12), (16, 6)])
+def test_slow_channels_are_interpolated_to_the_precision_of_numbers(width: int, side: int) -> None:
+    torch.manual_seed(width)
+    frequencies = rotary_frequencies(width)
+    inputs, query = torch.randn(5, width // 2), torch.randn(width // 2, 9)
+    angle = torch.outer(torch.arange(side), frequencies)
+    turned = rotate(inputs[:, None].expand(-1, side, -1), (angle.cos(), angle.sin()))
+    wanted = turned.double().transpose(0, 1) @ query.double()
+    keys = TurnedKeys.of(inputs, frequencies, side, torch.float32)
+    found = keys.ask(query)
+    assert (found - wanted).abs().max() < 2e-6 * wanted.abs().max()
+    assert (keys.slow.shape[1] > 0) == (side > 6)
+
+
+def test_half_of_the_arithmetic_of_turning_is_saved() -> None:
+    side, frequencies = 64, rotary_frequencies(256)
+    keys = TurnedKeys.of(torch.ones(1, 128), frequencies, side, torch.float32)
+    assert keys.quick.numel() + keys.slow.numel() + keys.spread.numel() < 0.52 * side * 128

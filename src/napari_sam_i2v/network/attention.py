@@ -15,6 +15,7 @@ __all__ = [
     "Attention",
     "LayerNorm2d",
     "RotaryTable",
+    "rotary_frequencies",
     "rotary_grid",
     "rotate",
     "scalar_code",
@@ -135,6 +136,11 @@ def rotate(x_BNC: Tensor, table: RotaryTable) -> Tensor:
     return turned if rotated == tokens else torch.cat((turned, x_BNC[:, rotated:]), dim=1)
 
 
+def rotary_frequencies(width: int) -> Tensor:
+    """Radians per place of the width / 4 channel pairs that turn along one axis, falling."""
+    return 10000.0 ** (-torch.arange(0, width, 4, dtype=torch.float32) / width)
+
+
 # Tables outlive the call that makes them: made in inference mode, they could not train later.
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)
@@ -146,7 +152,7 @@ def rotary_grid(width: int, columns: int, rows: int, device: torch.device) -> Ro
     RotaryTable
         Two float32 tensors (rows * columns, width / 2).
     """
-    frequency = 10000.0 ** (-torch.arange(0, width, 4, dtype=torch.float32) / width)
+    frequency = rotary_frequencies(width)
     index = torch.arange(rows * columns, dtype=torch.float32)
     x = torch.outer(index % columns, frequency)
     y = torch.outer(torch.div(index, columns, rounding_mode="floor"), frequency)

@@ -1,6 +1,6 @@
 """Cross-attention to memories on a grid, with less arithmetic and the same outcome.
 
-Three identities turn `Attention` over spatial memories into cheaper matrix products.
+Identities turn `Attention` over spatial memories into cheaper matrix products.
 
 - The weights of a softmax add up to one: averaging the memory first and applying the value
   projection to the average gives the same as averaging projected memory. Values are then as
@@ -9,6 +9,9 @@ Three identities turn `Attention` over spatial memories into cheaper matrix prod
   keys of one column share the first rotation, so that it, and the key projection, can be
   applied to the query instead: one narrow query for each column, and one for each row. Keys are
   then the memory itself, the same for all layers, and nothing is projected or kept per memory.
+- Most rotary channels turn so slowly that they are smooth functions of the row: their part of
+  the narrow queries is computed at a few places between the first row and the last, and
+  interpolated by a polynomial, to the precision of float32 (`SMOOTH`).
 - A softmax does not change when all its logits are shifted. Those of the pointers, which are
   few, say by how much: no pass over all logits looks for their maximum.
 """
@@ -16,52 +19,59 @@ Three identities turn `Attention` over spatial memories into cheaper matrix prod
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from napari_sam_i2v.network.attention import Attention, RotaryTable, rotary_grid, rotate
+from napari_sam_i2v.network.attention import Attention, RotaryTable, rotary_frequencies, rotate
 from napari_sam_i2v.network.kept import Kept
 
 __all__ = ["GridMemory", "GridReader"]
 
-QUERIES_AT_ONCE = 128
-"""Queries of one tile, about: its logits stay in a processor's cache."""
+QUERIES_AT_ONCE, KEYS_AT_ONCE = 256, 4096
+"""Queries and keys of one tile, about: its logits stay in a processor's cache."""
 HIDDEN = -1e4
 """Logit of a token that does not count; finite, so that 0 times it is 0."""
+SMOOTH = 2e-7
+"""Largest error of an interpolated rotation, whose values are at most 1."""
 
 
 @dataclass(frozen=True)
 class GridMemory:
     """What one object remembers, laid out for a `GridReader`.
 
-    A key is (memory + position, 1, logit bias): `memory_dim` + 2 numbers. S is the side of the
-    grid, T the number of spatial memories, P the number of pointer tokens.
+    A key is (memory + position, 1): `memory_dim` + 1 numbers. S is the side of the grid, T the
+    number of spatial memories, P the number of pointer tokens. n copies of a memory are one that
+    weighs n times as much.
 
     Attributes
     ----------
     rows
-        (S, T * S, memory_dim + 2): keys by row; within it by memory, then column.
+        (S, T * S, memory_dim + 1): keys by row; within it by memory, then column.
     columns
-        (S, S * T, memory_dim + 2): keys by column; within it by row, then memory.
+        (S, S * T, memory_dim + 1): keys by column; within it by row, then memory.
     pointers
         (P, memory_dim): keys of pointer tokens, which have no place on the grid.
     pointer_bias
         (P, 1) added to their logits.
+    pointer_values
+        (memory_dim + 1, P): pointer tokens and a 1.
     values
-        (memory_dim + 1, S * T * S + P): memory and a 1, in the order of `rows`, then pointers.
-    background
-        (S * T * S + P, 1), in the same order: 0 in the foreground, `HIDDEN` elsewhere.
+        The same of spatial memories, times copies: (memory_dim + 1, R * T * S) for every R rows
+        of the grid, in the order of `rows`. Tokens that do not count are 0.
+    foreground
+        For each of `values`, (R * T * S,): 1 in the foreground, 0 elsewhere.
     """
 
     rows: Tensor
     columns: Tensor
     pointers: Tensor
     pointer_bias: Tensor
-    values: Tensor
-    background: Tensor
+    pointer_values: Tensor
+    values: tuple[Tensor, ...]
+    foreground: tuple[Tensor, ...]
 
     @classmethod
     def of(
@@ -81,21 +91,99 @@ class GridMemory:
             bias = memory.new_zeros(len(memory))
         bias = bias.clamp(min=HIDDEN)[:, None]
         ones = torch.ones_like(bias)
-        keys = torch.cat((memory + position, ones, bias), dim=1)
-        grid = keys[:spatial].view(count, side, side, width + 2)
+        keys = torch.cat((memory + position, ones), dim=1)
+        grid = keys[:spatial].view(count, side, side, width + 1)
         valued = torch.cat((memory, ones), dim=1)
-        on_grid = valued[:spatial].view(count, side, side, width + 1).transpose(0, 1)
-        values = torch.cat((on_grid.reshape(spatial, width + 1), valued[spatial:]))
-        hidden = (~foreground).to(dtype) * HIDDEN
-        hidden_on_grid = hidden[:spatial].view(count, side, side).transpose(0, 1).flatten()
+        weighted = valued[:spatial] * bias[:spatial].exp()
+        at_once = max(1, KEYS_AT_ONCE // (count * side))
+
+        def by_rows(x: Tensor) -> tuple[Tensor, ...]:
+            """Transpose tokens (spatial, ...), some rows of the grid at a time."""
+            some = x.view(count, side, side, -1).transpose(0, 1).split(at_once)
+            return tuple(part.flatten(0, 2).t().to(dtype).contiguous() for part in some)
+
         return cls(
-            rows=grid.transpose(0, 1).reshape(side, -1, width + 2).to(dtype),
-            columns=grid.permute(2, 1, 0, 3).reshape(side, -1, width + 2).to(dtype),
+            rows=grid.transpose(0, 1).reshape(side, -1, width + 1).to(dtype),
+            columns=grid.permute(2, 1, 0, 3).reshape(side, -1, width + 1).to(dtype),
             pointers=keys[spatial:, :width],
             pointer_bias=bias[spatial:],
-            values=values.t().to(dtype, memory_format=torch.contiguous_format),
-            background=torch.cat((hidden_on_grid, hidden[spatial:]))[:, None],
+            pointer_values=valued[spatial:].t().to(dtype),
+            values=by_rows(weighted),
+            foreground=by_rows(foreground[:spatial]),
         )
+
+
+@dataclass(frozen=True)
+class TurnedKeys:
+    """A key projection turned by each place along one axis: what queries are multiplied with.
+
+    S is the length of the axis, W the width of a key, C the channels that turn along the axis.
+
+    Attributes
+    ----------
+    quick
+        (S * W, q): channels that turn quickly, at every place.
+    slow
+        (K * W, C - q): the others, at K Chebyshev nodes.
+    spread
+        (S, K): the polynomial through the nodes, at every place.
+    """
+
+    quick: Tensor
+    slow: Tensor
+    spread: Tensor
+
+    @classmethod
+    def of(cls, inputs: Tensor, frequencies: Tensor, side: int, dtype: torch.dtype) -> TurnedKeys:
+        """Turn (W, C) by the angles of C / 2 falling frequencies, in radians per place."""
+        pairs, count = _cheapest(frequencies.tolist(), side)
+        middle = (side - 1) / 2
+        nodes = torch.cos(math.pi * (torch.arange(count) + 0.5).double() / count)
+        nodes = middle * (1 + nodes)
+        places = torch.arange(side).double()
+
+        def turned(at: Tensor, which: slice) -> Tensor:
+            angle = torch.outer(at, frequencies[which].double()).float().to(inputs.device)
+            half = inputs.unflatten(1, (-1, 2))[:, which].flatten(1)
+            copies = half[:, None].expand(-1, len(at), -1)
+            return rotate(copies, (angle.cos(), angle.sin())).transpose(0, 1).flatten(0, 1)
+
+        spread = _through(nodes, places).to(inputs.device)
+        quick, slow = turned(places, slice(0, pairs)), turned(nodes, slice(pairs, None))
+        return cls(quick.to(dtype), slow.to(dtype), spread.to(dtype))
+
+    def ask(self, query: Tensor) -> Tensor:
+        """Map queries (C, Q) to one for each place, (S, W, Q)."""
+        side, count = self.spread.shape
+        channels = self.quick.shape[1]
+        asked, rough = self.quick @ query[:channels], self.slow @ query[channels:]
+        asked.view(side, -1).addmm_(self.spread, rough.view(count, -1))
+        return asked.view(side, -1, query.shape[1])
+
+
+def _cheapest(frequencies: Sequence[float], side: int) -> tuple[int, int]:
+    """How many pairs to turn at every place, and the nodes for the rest, with least arithmetic."""
+    total = len(frequencies)
+    best, least = (total, 1), (2 * total + 1) * side
+    for quick, frequency in enumerate(frequencies):
+        # A phase that goes from -t to t, as a polynomial through K nodes: 2 (t / 2)^K / K! off.
+        half_phase, count, error = frequency * (side - 1) / 4, 0, 2.0
+        while error > SMOOTH:
+            count += 1
+            error *= half_phase / count
+        cost = 2 * quick * side + count * (2 * (total - quick) + side)
+        if cost < least:
+            best, least = (quick, count), cost
+    return best
+
+
+def _through(nodes: Tensor, places: Tensor) -> Tensor:
+    """Lagrange polynomials of K nodes at S places: (S, K)."""
+    apart = nodes[:, None] - nodes
+    apart.fill_diagonal_(1)
+    factors = (places[:, None, None] - nodes) / apart  # (S, K, K)
+    same = torch.eye(len(nodes), dtype=torch.bool)
+    return factors.masked_fill(same, 1).prod(dim=-1)
 
 
 class GridReader:
@@ -111,27 +199,23 @@ class GridReader:
 
     def __init__(self, attention: Attention, side: int) -> None:
         self.attention, self.side = attention, side
-        self._turned: Kept[tuple[Tensor, Tensor]] = Kept()
+        self._turned: Kept[tuple[TurnedKeys, TurnedKeys]] = Kept()
 
-    def _keys(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Key projections turned by row, and by column: (S * (memory_dim + 2), D / 2) each."""
+    def _keys(self, dtype: torch.dtype) -> tuple[TurnedKeys, TurnedKeys]:
+        """Key projections turned by row, and by column."""
         key = self.attention.k_proj
         return self._turned.of(lambda: self._turn(dtype), key.weight, key.bias, also=(dtype,))
 
-    def _turn(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _turn(self, dtype: torch.dtype) -> tuple[TurnedKeys, TurnedKeys]:
         key, side = self.attention.k_proj, self.side
-        # What a query is multiplied with for (memory + position, 1, logit bias).
-        inputs = torch.cat((key.weight.t(), key.bias[None], torch.zeros_like(key.bias)[None]))
+        # What a query is multiplied with for (memory + position, 1).
+        inputs = torch.cat((key.weight.t(), key.bias[None]))
         inner = inputs.shape[1]
-        cos, sin = (x.view(side, side, -1) for x in rotary_grid(inner, side, side, inputs.device))
-        by_x = (cos[0, :, : inner // 4], sin[0, :, : inner // 4])
-        by_y = (cos[:, 0, inner // 4 :], sin[:, 0, inner // 4 :])
-
-        def turned(half: Tensor, table: RotaryTable) -> Tensor:
-            copies = half[:, None].expand(-1, side, -1)
-            return rotate(copies, table).transpose(0, 1).flatten(0, 1).to(dtype)
-
-        return turned(inputs[:, inner // 2 :], by_y), turned(inputs[:, : inner // 2], by_x)
+        frequencies = rotary_frequencies(inner)
+        return (
+            TurnedKeys.of(inputs[:, inner // 2 :], frequencies, side, dtype),
+            TurnedKeys.of(inputs[:, : inner // 2], frequencies, side, dtype),
+        )
 
     def read(
         self,
@@ -173,55 +257,78 @@ class GridReader:
         """Average memories (N, memory_dim), weighted for each query (N, D)."""
         key = self.attention.k_proj
         pointer_keys = (memory.pointers @ key.weight.t() + key.bias).float()
-        count, keys = len(query), memory.values.shape[1]
+        values = memory.values
+        if foreground:
+            values = tuple(v * f for v, f in zip(values, memory.foreground, strict=True))
+        rows, columns = self._keys(values[0].dtype)
+        half, count = query.shape[1] // 2, len(query)
         size = math.ceil(count / max(1, round(count / QUERIES_AT_ONCE)))
-        buffer = memory.rows.new_empty(keys * size)
-        mean = query.new_empty(count, memory.values.shape[0] - 1)
-        for start in range(0, count, size):
-            part = slice(start, min(start + size, count))
-            some = query[part]
-            logits = buffer[: keys * len(some)].view(keys, -1)
-            pointers = pointer_keys @ some.t() + memory.pointer_bias
+        mean = query.new_empty(count, len(values[0]) - 1)
+        for part in torch.arange(count).split(size):
+            tile = slice(int(part[0]), int(part[-1]) + 1)
+            some = query[tile].t()
+            pointers = pointer_keys @ some + memory.pointer_bias
             shift = pointers.amax(dim=0)
-            total = self._weighted(logits, some, memory, pointers, shift, foreground)
+            turned = some.to(values[0].dtype)
+            asked = _Asked(memory, rows.ask(turned[half:]), columns.ask(turned[:half]))
+            asked.by_row[:, -1] -= shift.to(turned.dtype)
+            total = asked.sums(values)
             if not bool(total[-1].isfinite().all()):
                 # Some memory is far more like a query than any pointer is.
-                self._fill(logits, some, memory, pointers, shift)
-                shift = shift + logits.amax(dim=0).float()
-                total = self._weighted(logits, some, memory, pointers, shift, foreground)
-            mean[part] = (total[:-1] / total[-1]).t()
+                above = asked.highest(values).clamp(min=0)
+                shift = shift + above
+                asked.by_row[:, -1] -= above.to(turned.dtype)
+                total = asked.sums(values, hide=True)
+            weights = (pointers - shift).exp_().to(turned.dtype)
+            total += memory.pointer_values @ weights
+            mean[tile] = (total[:-1] / total[-1]).t()
         return mean
 
-    def _weighted(
-        self,
-        logits: Tensor,
-        query: Tensor,
-        memory: GridMemory,
-        pointers: Tensor,
-        shift: Tensor,
-        foreground: bool,
-    ) -> Tensor:
-        """Sums (memory_dim + 1, Q) of values and of ones, times exponentials of logits."""
-        self._fill(logits, query, memory, pointers, shift)
-        if foreground:
-            logits += memory.background
-        return (memory.values @ logits.exp_()).float()
 
-    def _fill(
-        self, logits: Tensor, query: Tensor, memory: GridMemory, pointers: Tensor, shift: Tensor
-    ) -> None:
-        """Write logits (keys, Q) of queries (Q, D), less `shift` (Q,)."""
-        side, per_row, _ = memory.rows.shape
-        dtype = memory.rows.dtype
-        rows, columns = self._keys(dtype)
-        width, turned = len(query), query.to(dtype).t()
-        half = turned.shape[0] // 2
-        by_row = (rows @ turned[half:]).view(side, -1, width)
-        by_row[:, -1] = 1
-        by_row[:, -2] -= shift.to(dtype)
-        spatial = logits[: side * per_row]
-        torch.bmm(memory.rows, by_row, out=spatial.view(side, per_row, width))
-        # The same logits by column: neighbours in a column lie a whole row apart.
-        by_column = spatial.as_strided((side, per_row, width), (width, side * width, 1))
-        by_column.baddbmm_(memory.columns, (columns @ turned[:half]).view(side, -1, width))
-        logits[side * per_row :] = pointers - shift
+@dataclass(frozen=True)
+class _Asked:
+    """Q queries to a memory, as `TurnedKeys` make them: (S, memory_dim + 1, Q) each."""
+
+    memory: GridMemory
+    by_row: Tensor
+    by_column: Tensor
+
+    def sums(self, values: Sequence[Tensor], *, hide: bool = False) -> Tensor:
+        """Sums (memory_dim + 1, Q) of values and of ones, times exponentials of logits.
+
+        Tokens that do not count have values of 0, and must be hidden where their exponentials
+        may be infinite.
+        """
+        total = self.by_row.new_zeros(len(values[0]), self.by_row.shape[2], dtype=torch.float32)
+        for some, logits in zip(values, self._logits(), strict=True):
+            total += some @ (logits + _hidden(some) if hide else logits).exp_()
+        return total
+
+    def highest(self, values: Sequence[Tensor]) -> Tensor:
+        """Highest logit (Q,) of all that count."""
+        found = [
+            (logits + _hidden(some)).amax(dim=0).float()
+            for some, logits in zip(values, self._logits(), strict=True)
+        ]
+        return torch.stack(found).amax(dim=0)
+
+    def _logits(self) -> Iterator[Tensor]:
+        """Logits (keys, Q) of some rows at a time, in one buffer, in the order of `values`."""
+        memory, (side, _, width) = self.memory, self.by_row.shape
+        per_row = memory.rows.shape[1]
+        count, at_once = per_row // side, memory.values[0].shape[1] // per_row
+        buffer = self.by_row.new_empty(at_once, per_row, width)
+        for start in range(0, side, at_once):
+            rows = memory.rows[start : start + at_once]
+            logits = buffer[: len(rows)]
+            torch.bmm(rows, self.by_row[start : start + at_once], out=logits)
+            # The same logits by column: neighbours in a column lie a whole row apart.
+            columns = memory.columns[:, count * start : count * (start + len(rows))]
+            by_column = logits.as_strided((*columns.shape[:2], width), (width, side * width, 1))
+            by_column.baddbmm_(columns, self.by_column)
+            yield logits.flatten(0, 1)
+
+
+def _hidden(values: Tensor) -> Tensor:
+    """`HIDDEN` for each of N tokens that does not count, (N, 1)."""
+    return (values[-1:].t() == 0).to(values.dtype) * HIDDEN
