@@ -117,10 +117,10 @@ def test_half_precision_is_near(attention: Attention) -> None:
 def test_slow_channels_are_interpolated_to_the_precision_of_numbers(width: int, side: int) -> None:
     torch.manual_seed(width)
     frequencies = rotary_frequencies(width)
-    inputs, query = torch.randn(5, width // 2), torch.randn(width // 2, 9)
+    inputs, query = torch.randn(5, width // 2), torch.randn(9, width // 2)
     angle = torch.outer(torch.arange(side), frequencies)
     turned = rotate(inputs[:, None].expand(-1, side, -1), (angle.cos(), angle.sin()))
-    wanted = turned.double().transpose(0, 1) @ query.double()
+    wanted = turned.double().transpose(0, 1) @ query.double().t()
     keys = TurnedKeys.of(inputs, frequencies, side, torch.float32)
     found = keys.ask(query)
     assert (found - wanted).abs().max() < 2e-6 * wanted.abs().max()

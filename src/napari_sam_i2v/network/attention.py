@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_sam_i2v.network.products import Linear, attend
+
 __all__ = [
     "MLP",
     "Attention",
@@ -48,7 +50,7 @@ class MLP(nn.Module):
     def __init__(self, in_dim: int, hidden_dim: int, out_dim: int, depth: int) -> None:
         super().__init__()
         widths = [in_dim, *[hidden_dim] * (depth - 1), out_dim]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+        self.layers = nn.ModuleList(Linear(a, b) for a, b in itertools.pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_dim) to (..., out_dim)."""
@@ -78,10 +80,10 @@ class Attention(nn.Module):
         super().__init__()
         memory_dim = dim if memory_dim is None else memory_dim
         self.heads = heads
-        self.q_proj = nn.Linear(dim, inner_dim)
-        self.k_proj = nn.Linear(memory_dim, inner_dim)
-        self.v_proj = nn.Linear(memory_dim, inner_dim)
-        self.out_proj = nn.Linear(inner_dim, dim)
+        self.q_proj = Linear(dim, inner_dim)
+        self.k_proj = Linear(memory_dim, inner_dim)
+        self.v_proj = Linear(memory_dim, inner_dim)
+        self.out_proj = Linear(inner_dim, dim)
 
     def forward(
         self,
@@ -114,9 +116,7 @@ class Attention(nn.Module):
             k = rotate(k, key_rotary)
         if bias is not None:
             bias = bias[:, None, None, :].to(q.dtype)
-        out = F.scaled_dot_product_attention(
-            self._split(q), self._split(k), self._split(v), attn_mask=bias
-        )
+        out = attend(self._split(q), self._split(k), self._split(v), bias)
         return self.out_proj(out.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:

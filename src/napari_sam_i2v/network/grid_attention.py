@@ -27,6 +27,7 @@ from torch import Tensor
 
 from napari_sam_i2v.network.attention import Attention, RotaryTable, rotary_frequencies, rotate
 from napari_sam_i2v.network.kept import Kept
+from napari_sam_i2v.network.products import linear
 
 __all__ = ["GridMemory", "GridReader"]
 
@@ -49,9 +50,10 @@ class GridMemory:
     Attributes
     ----------
     rows
-        (S, T * S, memory_dim + 1): keys by row; within it by memory, then column.
+        (S, S * T, memory_dim + 1): keys by row; within it by column, then memory.
     columns
-        (S, S * T, memory_dim + 1): keys by column; within it by row, then memory.
+        For every R rows of the grid, (S, T * R, memory_dim + 1): keys by column; within it by
+        memory, then row.
     pointers
         (P, memory_dim): keys of pointer tokens, which have no place on the grid.
     pointer_bias
@@ -59,14 +61,14 @@ class GridMemory:
     pointer_values
         (memory_dim + 1, P): pointer tokens and a 1.
     values
-        The same of spatial memories, times copies: (memory_dim + 1, R * T * S) for every R rows
-        of the grid, in the order of `rows`. Tokens that do not count are 0.
+        The same of spatial memories, times copies: (memory_dim + 1, S * T * R) for each of
+        `columns`, in its order. Tokens that do not count are 0.
     foreground
-        For each of `values`, (R * T * S,): 1 in the foreground, 0 elsewhere.
+        For each of `values`, (S * T * R,): 1 in the foreground, 0 elsewhere.
     """
 
     rows: Tensor
-    columns: Tensor
+    columns: tuple[Tensor, ...]
     pointers: Tensor
     pointer_bias: Tensor
     pointer_values: Tensor
@@ -92,24 +94,28 @@ class GridMemory:
         bias = bias.clamp(min=HIDDEN)[:, None]
         ones = torch.ones_like(bias)
         keys = torch.cat((memory + position, ones), dim=1)
-        grid = keys[:spatial].view(count, side, side, width + 1)
         valued = torch.cat((memory, ones), dim=1)
-        weighted = valued[:spatial] * bias[:spatial].exp()
         at_once = max(1, KEYS_AT_ONCE // (count * side))
 
-        def by_rows(x: Tensor) -> tuple[Tensor, ...]:
-            """Transpose tokens (spatial, ...), some rows of the grid at a time."""
-            some = x.view(count, side, side, -1).transpose(0, 1).split(at_once)
-            return tuple(part.flatten(0, 2).t().to(dtype).contiguous() for part in some)
+        def by_column(x: Tensor) -> list[Tensor]:
+            """Order tokens (spatial, ...), some rows of the grid at a time."""
+            some = x.view(count, side, side, -1).permute(2, 0, 1, 3).split(at_once, dim=2)
+            return [part.flatten(0, 2) for part in some]
 
+        def transposed(x: Tensor) -> tuple[Tensor, ...]:
+            return tuple(part.t().to(dtype).contiguous() for part in by_column(x))
+
+        grid = keys[:spatial].view(count, side, side, width + 1)
         return cls(
-            rows=grid.transpose(0, 1).reshape(side, -1, width + 1).to(dtype),
-            columns=grid.permute(2, 1, 0, 3).reshape(side, -1, width + 1).to(dtype),
+            rows=grid.permute(1, 2, 0, 3).reshape(side, -1, width + 1).to(dtype),
+            columns=tuple(
+                part.view(side, -1, width + 1).to(dtype) for part in by_column(keys[:spatial])
+            ),
             pointers=keys[spatial:, :width],
             pointer_bias=bias[spatial:],
             pointer_values=valued[spatial:].t().to(dtype),
-            values=by_rows(weighted),
-            foreground=by_rows(foreground[:spatial]),
+            values=transposed(valued[:spatial] * bias[:spatial].exp()),
+            foreground=transposed(foreground[:spatial]),
         )
 
 
@@ -153,12 +159,13 @@ class TurnedKeys:
         return cls(quick.to(dtype), slow.to(dtype), spread.to(dtype))
 
     def ask(self, query: Tensor) -> Tensor:
-        """Map queries (C, Q) to one for each place, (S, W, Q)."""
+        """Map queries (Q, C) to one for each place, (S, W, Q)."""
         side, count = self.spread.shape
         channels = self.quick.shape[1]
-        asked, rough = self.quick @ query[:channels], self.slow @ query[channels:]
+        asked = linear(self.quick, query[:, :channels])
+        rough = linear(self.slow, query[:, channels:])
         asked.view(side, -1).addmm_(self.spread, rough.view(count, -1))
-        return asked.view(side, -1, query.shape[1])
+        return asked.view(side, -1, len(query))
 
 
 def _cheapest(frequencies: Sequence[float], side: int) -> tuple[int, int]:
@@ -266,11 +273,11 @@ class GridReader:
         mean = query.new_empty(count, len(values[0]) - 1)
         for part in torch.arange(count).split(size):
             tile = slice(int(part[0]), int(part[-1]) + 1)
-            some = query[tile].t()
-            pointers = pointer_keys @ some + memory.pointer_bias
+            some = query[tile]
+            pointers = pointer_keys @ some.t() + memory.pointer_bias
             shift = pointers.amax(dim=0)
             turned = some.to(values[0].dtype)
-            asked = _Asked(memory, rows.ask(turned[half:]), columns.ask(turned[:half]))
+            asked = _Asked(memory, rows.ask(turned[:, half:]), columns.ask(turned[:, :half]))
             asked.by_row[:, -1] -= shift.to(turned.dtype)
             total = asked.sums(values)
             if not bool(total[-1].isfinite().all()):
@@ -314,18 +321,19 @@ class _Asked:
 
     def _logits(self) -> Iterator[Tensor]:
         """Logits (keys, Q) of some rows at a time, in one buffer, in the order of `values`."""
-        memory, (side, _, width) = self.memory, self.by_row.shape
-        per_row = memory.rows.shape[1]
-        count, at_once = per_row // side, memory.values[0].shape[1] // per_row
-        buffer = self.by_row.new_empty(at_once, per_row, width)
-        for start in range(0, side, at_once):
-            rows = memory.rows[start : start + at_once]
-            logits = buffer[: len(rows)]
-            torch.bmm(rows, self.by_row[start : start + at_once], out=logits)
-            # The same logits by column: neighbours in a column lie a whole row apart.
-            columns = memory.columns[:, count * start : count * (start + len(rows))]
-            by_column = logits.as_strided((*columns.shape[:2], width), (width, side * width, 1))
-            by_column.baddbmm_(columns, self.by_column)
+        memory, width = self.memory, self.by_row.shape[2]
+        buffer = self.by_row.new_empty(memory.values[0].shape[1] * width)
+        pairs = list(zip(memory.rows, self.by_row, strict=True))
+        for columns in memory.columns:
+            side, keys, _ = columns.shape
+            logits = buffer[: side * keys * width].view(side, keys, width)
+            torch.bmm(columns, self.by_column, out=logits)
+            # The same logits by row: neighbours in a row lie as far apart as there are rows.
+            count = side * keys // memory.rows.shape[1]
+            same = logits.view(-1, count, width)
+            for i, (row, asked) in enumerate(pairs[:count]):
+                same[:, i].addmm_(row, asked)
+            del pairs[:count]
             yield logits.flatten(0, 1)
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from napari_sam_i2v.network.attention import LayerNorm2d
 from napari_sam_i2v.network.config import SamI2VConfig
 from napari_sam_i2v.network.kept import Kept
+from napari_sam_i2v.network.products import Linear, linear
 
 __all__ = ["ConvBN", "TinyViT"]
 
@@ -58,7 +59,7 @@ class ConvBN(nn.Module):
 
         weight, bias = self._folded.of(fold, conv.weight, norm.weight, norm.bias, mean, variance)
         if conv.kernel_size == (1, 1) and conv.stride == (1, 1):
-            return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+            return linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
         return F.conv2d(x, weight, bias, conv.stride, padding, groups=conv.groups)
 
 
@@ -133,8 +134,8 @@ class WindowAttention(nn.Module):
         super().__init__()
         self.heads, self.side = heads, window
         self.norm = nn.LayerNorm(dim)
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
         y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
         y, x = y.flatten(), x.flatten()
@@ -179,8 +180,8 @@ class TinyViTMLP(nn.Module):
     def __init__(self, dim: int, expansion: int = 4) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim)
-        self.fc1 = nn.Linear(dim, dim * expansion)
-        self.fc2 = nn.Linear(dim * expansion, dim)
+        self.fc1 = Linear(dim, dim * expansion)
+        self.fc2 = Linear(dim * expansion, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (..., dim)."""
@@ -250,7 +251,7 @@ class TinyViT(nn.Module):
             self.layers.append(Stage(blocks, step))
         if config.classes:
             self.norm_head = nn.LayerNorm(dims[3])
-            self.head = nn.Linear(dims[3], config.classes)
+            self.head = Linear(dims[3], config.classes)
         hidden = config.hidden_dim
         self.neck = nn.Sequential(
             nn.Conv2d(dims[3], hidden, 1, bias=False),

@@ -16,6 +16,7 @@ from napari_sam_i2v.network.attention import Attention, LayerNorm2d, RotaryTable
 from napari_sam_i2v.network.config import SamI2VConfig
 from napari_sam_i2v.network.device import product_dtype
 from napari_sam_i2v.network.grid_attention import GridMemory, GridReader
+from napari_sam_i2v.network.products import Linear
 
 __all__ = ["CrissCrossLayer", "MemoryAttention", "MemoryTokens", "RotaryLayer"]
 
@@ -67,8 +68,8 @@ class MemoryLayer(nn.Module):
         dim, inner = config.hidden_dim, config.cross_dim
         self.side, self.cross_dim = config.feature_size, inner
         self.cross_attn_image = Attention(dim, inner, memory_dim=config.memory_dim)
-        self.linear1 = nn.Linear(dim, config.feed_forward_dim)
-        self.linear2 = nn.Linear(config.feed_forward_dim, dim)
+        self.linear1 = Linear(dim, config.feed_forward_dim)
+        self.linear2 = Linear(config.feed_forward_dim, dim)
         self.norm1 = nn.LayerNorm(dim)
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from napari_sam_i2v.network.attention import LayerNorm2d
 from napari_sam_i2v.network.config import SamI2VConfig
+from napari_sam_i2v.network.products import Linear
 
 __all__ = ["MemoryEncoder"]
 
@@ -37,8 +38,8 @@ class FuserLayer(nn.Module):
         super().__init__()
         self.dwconv = nn.Conv2d(dim, dim, kernel, padding=kernel // 2, groups=dim)
         self.norm = LayerNorm2d(dim)
-        self.pwconv1 = nn.Linear(dim, 4 * dim)
-        self.pwconv2 = nn.Linear(4 * dim, dim)
+        self.pwconv1 = Linear(dim, 4 * dim)
+        self.pwconv2 = Linear(4 * dim, dim)
         self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from napari_sam_i2v.network.attention import Attention, RotaryTable, rotary_grid
 from napari_sam_i2v.network.config import SamI2VConfig
 from napari_sam_i2v.network.grid_attention import GridReader
 from napari_sam_i2v.network.memory_attention import MemoryTokens
+from napari_sam_i2v.network.products import Linear
 
 __all__ = ["MemoryPromptGenerator"]
 
@@ -28,8 +29,8 @@ class MemoryPromptGenerator(nn.Module):
         self.norm_fg_sa = nn.LayerNorm(dim)
         self.norm_fg_ca = nn.LayerNorm(dim)
         self.norm1 = nn.LayerNorm(dim)
-        self.linear1 = nn.Linear(dim, dim)
-        self.linear2 = nn.Linear(dim, dim)
+        self.linear1 = Linear(dim, dim)
+        self.linear2 = Linear(dim, dim)
         self._reader = GridReader(self.cross_attn, self.side)
 
     def without_memory(self, batch: int) -> Tensor:

@@ -20,6 +20,7 @@ from napari_sam_i2v.network.mask_decoder import MaskDecoder, RawMasks, choose_si
 from napari_sam_i2v.network.memory_attention import MemoryAttention, MemoryTokens
 from napari_sam_i2v.network.memory_encoder import MemoryEncoder
 from napari_sam_i2v.network.memory_prompt import MemoryPromptGenerator
+from napari_sam_i2v.network.products import Linear
 from napari_sam_i2v.network.prompt_encoder import PADDING, PromptEncoder
 from napari_sam_i2v.network.temporal import TemporalFeatureIntegrator
 
@@ -127,7 +128,7 @@ class SamI2V(nn.Module):
         self.sam_prompt_encoder = PromptEncoder(config)
         self.sam_mask_decoder = MaskDecoder(config)
         self.obj_ptr_proj = MLP(hidden, hidden, hidden, 3)
-        self.obj_ptr_tpos_proj = nn.Linear(hidden, memory)
+        self.obj_ptr_tpos_proj = Linear(hidden, memory)
 
     @property
     def device(self) -> torch.device:
