@@ -38,8 +38,9 @@ from napari_sam_i2v.network.memory_attention import MemoryTokens
 from napari_sam_i2v.network.sam_i2v import SamI2V
 from napari_sam_i2v.prompt_files import read_prompts
 from napari_sam_i2v.propagation.engine import Answer, ObjectMask
-from napari_sam_i2v.propagation.propagator import Propagator, Track
+from napari_sam_i2v.propagation.propagator import Propagator
 from napari_sam_i2v.propagation.session import Session
+from napari_sam_i2v.propagation.track import Track
 from napari_sam_i2v.propagation.view import View
 from napari_sam_i2v.training.beginning import is_upgraded, start_from_image
 from napari_sam_i2v.training.folders import OwnMovie, find_movies

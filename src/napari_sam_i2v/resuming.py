@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from napari_sam_i2v.movies.labels import LabelStore
     from napari_sam_i2v.propagation.confidence import ConfidenceTable
     from napari_sam_i2v.propagation.prompts import Prompt
-    from napari_sam_i2v.propagation.propagator import Track
     from napari_sam_i2v.propagation.remembered import Name
     from napari_sam_i2v.propagation.session import FrameResult, Session
+    from napari_sam_i2v.propagation.track import Track
 
 __all__ = ["RunRecord", "pack_memories", "remind", "unpack_memories"]
 

@@ -117,6 +117,17 @@ class BrightEngine(Engine):
         answers = [self.prompt(f, [prompt], v) for f, v in zip(features, views, strict=True)]
         return [(a.view, a.low, torch.ones(1), a.score) for a in answers]
 
+    def click(
+        self,
+        features: Sequence[Tensor],
+        views: Sequence[View],
+        places: np.ndarray,
+        recalled: Sequence[Any] | None = None,
+    ) -> list[Answer]:
+        clicks = [Prompt(1, 0, points=p[None], labels=np.array([1])) for p in places]
+        parts = zip(features, clicks, views, strict=True)
+        return [self.prompt(feature, [click], view) for feature, click, view in parts]
+
     def track(
         self, features: Sequence[Tensor], views: Sequence[View], recalled: Sequence[Any]
     ) -> list[Answer]:

@@ -336,6 +336,34 @@ def test_rounds_see_the_answer_before_them(source: FrameSource) -> None:
     torch.testing.assert_close(stepwise.stored, seen.stored)
 
 
+@pytest.mark.parametrize("remembering", [True, False])
+def test_clicks_of_several_objects_are_those_of_each(
+    source: FrameSource, monkeypatch: pytest.MonkeyPatch, remembering: bool
+) -> None:
+    engine = Engine(tiny.shared())
+    banks, views = remembered(engine, source, [(0,), (3,), (0, 4), (5,)])
+    features = engine.encode(source, 8, views)
+    recalled = [(b, b.filter(8, f)) for b, f in zip(banks, features, strict=True)]
+    places = np.array([(view.y + 9.0, view.x + 12.0) for view in views])
+    batches: list[int] = []
+    original = engine.model.decode_prompts
+
+    def noted(feature: Tensor, *args: Tensor, **kwargs: object) -> object:
+        batches.append(len(feature))
+        return original(feature, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine.model, "decode_prompts", noted)
+    found = engine.click(features, views, places, recalled if remembering else None)  # type: ignore[arg-type]
+    assert max(batches) > 1
+    for i, one in enumerate(found):
+        click = Prompt(1, 8, points=places[i][None], labels=np.array([1]))
+        memory = recalled[i] if remembering else None
+        alone = engine.prompt(features[i], [click], views[i], recalled=memory)  # type: ignore[arg-type]
+        torch.testing.assert_close(one.stored, alone.stored, atol=2e-3, rtol=1e-3)
+        assert one.iou == pytest.approx(alone.iou, abs=1e-3)
+        assert one.view == views[i]
+
+
 def test_a_given_mask_is_its_own_answer(source: FrameSource) -> None:
     engine = Engine(tiny.shared())
     view = View(4, 8, 32, 32)

@@ -10,8 +10,8 @@ from torch import Tensor
 from napari_sam_i2v.network import get_config
 from napari_sam_i2v.propagation.contest import Seen
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
-from napari_sam_i2v.propagation.propagator import Track
 from napari_sam_i2v.propagation.remembered import pack_track, unpack_track
+from napari_sam_i2v.propagation.track import Track
 from napari_sam_i2v.propagation.view import View
 
 

@@ -320,6 +320,51 @@ class Engine:
 
         return self._fitting(range(len(views)), tried)
 
+    def click(
+        self,
+        features: Sequence[Tensor],
+        views: Sequence[View],
+        places: NDArray[np.floating],
+        recalled: Sequence[tuple[MemoryBank, Selection]] | None = None,
+    ) -> list[Answer]:
+        """Answer one positive click for each of several objects.
+
+        Parameters
+        ----------
+        features, views
+            Of the frame, for each object.
+        places
+            (N, 2) of the clicks, (y, x) in movie pixels.
+        recalled
+            Memories, where what is remembered is to be taken into account.
+        """
+        answers: dict[int, Answer] = {}
+
+        def found(chunk: Sequence[int]) -> list[Answer]:
+            some = [views[i] for i in chunk]
+            points = [view.to_network(places[i][None], self.config.image_size)
+                      for i, view in zip(chunk, some, strict=True)]  # fmt: skip
+            feature = torch.stack([features[i] for i in chunk])
+            memory = None
+            if recalled is not None:
+                memory = stack_memories(*zip(*(recalled[i] for i in chunk), strict=True))
+            decoded = self.model.decode_prompts(
+                feature,
+                torch.from_numpy(np.stack(points)).to(feature.device),
+                torch.ones(len(chunk), 1, dtype=torch.long, device=feature.device),
+                memory=memory,
+            )
+            return self._answers(decoded, some)
+
+        for chunk in _batches(features, self._at_once(recalled or ())):
+            answers.update(zip(chunk, self._fitting(chunk, found), strict=True))
+        return [answers[i] for i in range(len(features))]
+
+    def _at_once(self, recalled: Sequence[tuple[MemoryBank, Selection]]) -> int:
+        """How many objects are answered at a time, given what they remember."""
+        tokens = max((len(s.frames) for _, s in recalled), default=1) * self.config.feature_size**2
+        return max(1, min(TOKENS_AT_ONCE // tokens, 32))
+
     def track(
         self,
         features: Sequence[Tensor],
@@ -328,14 +373,13 @@ class Engine:
     ) -> list[Answer]:
         """Find objects on a frame from what each remembers."""
         answers: dict[int, Answer] = {}
-        tokens = max(len(s.frames) for _, s in recalled) * self.config.feature_size**2
 
         def found(chunk: Sequence[int]) -> list[Answer]:
             banks, chosen = zip(*(recalled[i] for i in chunk), strict=True)
             decoded = self.model.track(_stacked(features, chunk), stack_memories(banks, chosen))
             return self._answers(decoded, [views[i] for i in chunk])
 
-        for chunk in _batches(features, max(1, min(TOKENS_AT_ONCE // tokens, 32))):
+        for chunk in _batches(features, self._at_once(recalled)):
             answers.update(zip(chunk, self._fitting(chunk, found), strict=True))
         return [answers[i] for i in range(len(features))]
 

@@ -26,8 +26,8 @@ from napari_sam_i2v.propagation.view import bounding_box
 
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.edits import ObjectState
-    from napari_sam_i2v.propagation.propagator import Track
     from napari_sam_i2v.propagation.session import Session
+    from napari_sam_i2v.propagation.track import Track
 
 __all__ = ["History", "RecordedLabels", "Step"]
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
 
 from napari_sam_i2v.network.memory_filter import FilterStrategy, Selection
-from napari_sam_i2v.propagation.contest import Contest, Seen
+from napari_sam_i2v.propagation.contest import Seen
 from napari_sam_i2v.propagation.engine import Answer, Engine, ObjectMask
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.motion import moved_views
 from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.settling import settle
+from napari_sam_i2v.propagation.track import Track
 from napari_sam_i2v.propagation.view import (
     Box,
     View,
@@ -27,16 +29,13 @@ from napari_sam_i2v.propagation.view import (
     window,
 )
 
-__all__ = ["MaskAt", "Propagator", "Track"]
+__all__ = ["MaskAt", "Propagator"]
 
 MaskAt = Callable[[int], np.ndarray]
 """Index in a pass's direction of time -> an object's mask (Y, X)."""
 
 Held = Callable[[int, int], np.ndarray | None]
 """Object id, index -> the mask (Y, X) that must stay, or None."""
-
-_Found = tuple[Tensor, Answer]
-"""What the network looked at, and what it answered."""
 
 Given = Callable[[int], list[ObjectMask]]
 """Index -> masks of objects outside the pass."""
@@ -49,49 +48,6 @@ OBEYING = 0.3
 """Predicted IoU that it is worth to have all points on the right side of a mask's edge."""
 GOOD_FILL = (0.1, 0.7)
 """Share of a window's side that an object should take up when a click's window is chosen."""
-
-
-@dataclass
-class Track:
-    """One object in one direction of time: its memory, its prompts' answers, and its window.
-
-    Frames are indices in the pass's own direction.
-    """
-
-    object_id: int
-    bank: MemoryBank
-    rounds: Mapping[int, Sequence[Prompt]] = field(default_factory=dict)
-    answers: dict[int, Answer] = field(default_factory=dict)
-    view: View | None = None
-    size: float = 0.0
-    lost: int = 0
-    at: int | None = None
-    """Frame after which `view`, `size` and `lost` are as they are."""
-    seen: Seen | None = None
-    """Where the object was seen last."""
-
-    def copy(self) -> Track:
-        """Return a track that goes its own way from here; tensors, which nobody changes, shared."""
-        bank = self.bank
-        return replace(
-            self,
-            bank=replace(bank, permanent=dict(bank.permanent), rolling=dict(bank.rolling)),
-            rounds=dict(self.rounds),
-            answers=dict(self.answers),
-        )
-
-    def tensors(self) -> Iterator[Tensor]:
-        """All that takes memory; some of it may be another track's, too."""
-        for entry in (*self.bank.permanent.values(), *self.bank.rolling.values()):
-            yield from (entry.spatial, entry.foreground, entry.pointer, entry.fingerprint)
-        for answer in self.answers.values():
-            yield from (answer.low, answer.stored)
-
-    def forget_prompt(self, index: int) -> None:
-        """Drop the answer and memory of a prompted frame."""
-        self.answers.pop(index, None)
-        self.bank.permanent.pop(index, None)
-        self.bank.rolling.pop(index, None)
 
 
 class Propagator:
@@ -218,7 +174,7 @@ class Propagator:
         rounds = track.rounds[index]
         view = self._tracking_view(track, rounds, index)
         feature = self.engine.encode(self.source, index, [view])[0]
-        recalled = self._recall(track, index, feature)
+        recalled = self.recall(track, index, feature)
         low = self.engine.track([feature], [view], [recalled])[0].low
         found = [
             (feature, self.engine.prompt(feature, rounds, view, recalled=recalled, previous=low))
@@ -252,7 +208,7 @@ class Propagator:
         """Memory of a prompted frame; what was answered from near, as it looks in tracking."""
         mask = answer.paste()
         if answer.view == self._near_view(rounds) and mask.area:
-            view = self._placed(mask.box)
+            view = self.placed(mask.box)
             feature = self.engine.encode(self.source, index, [view])[0]
             answer = self.engine.recall_mask(feature, mask.on(self.source.shape), view)
         return self.engine.remember([feature], [answer], prompted=True)[0]
@@ -320,7 +276,7 @@ class Propagator:
         """Place an object's window on what is known to be its mask (Y, X); None if empty."""
         found = ObjectMask.given(mask)
         if found is not None:
-            track.view, track.size, track.lost = self._placed(found.box), box_size(found.box), 0
+            track.view, track.size, track.lost = self.placed(found.box), box_size(found.box), 0
             track.at, track.seen = index, Seen.of(found, index)
         return found
 
@@ -341,7 +297,7 @@ class Propagator:
         box = bounding_box(mask)
         if box is None:
             return
-        view = self._placed(box)
+        view = self.placed(box)
         feature = self.engine.encode(self.source, index, [view])[0]
         answer = self.engine.recall_mask(feature, mask, view)
         entry = self.engine.remember([feature], [answer], prompted=False)[0]
@@ -355,10 +311,10 @@ class Propagator:
         for prompt in rounds:
             if prompt.mask is not None:
                 box = bounding_box(prompt.mask)
-                return View.whole(shape) if box is None else self._placed(box)
+                return View.whole(shape) if box is None else self.placed(box)
             if prompt.box is not None:
-                return self._placed(prompt.box)
-        return self._placed(self._probe(rounds[0], index))
+                return self.placed(prompt.box)
+        return self.placed(self._probe(rounds[0], index))
 
     # ---- windows --------------------------------------------------------------------------
 
@@ -385,7 +341,8 @@ class Propagator:
                     best, best_fit = _to_movie(box, view, inside.shape[0]), fit
         return best
 
-    def _placed(self, box: Sequence[float]) -> View:
+    def placed(self, box: Sequence[float]) -> View:
+        """Choose the view of an object with a box (y0, x0, y1, x1)."""
         config = self.engine.config
         return place(
             box, self.source.shape,
@@ -404,9 +361,9 @@ class Propagator:
         for prompt in rounds:
             if prompt.mask is not None:
                 box: Box | None = bounding_box(prompt.mask)
-                return view if box is None else self._placed(box)
+                return view if box is None else self.placed(box)
             if prompt.box is not None:
-                return self._placed(prompt.box)
+                return self.placed(prompt.box)
             if prompt.points is not None and not _holds(view, prompt.points):
                 centre = prompt.points.mean(axis=0)
                 return window(centre, max(view.height, view.width), shape)
@@ -438,7 +395,7 @@ class Propagator:
             return
         half = track.size / 2
         y, x = (mask.box[0] + mask.box[2]) / 2, (mask.box[1] + mask.box[3]) / 2
-        track.view = self._placed((y - half, x - half, y + half, x + half))
+        track.view = self.placed((y - half, x - half, y + half, x + half))
 
     def _lose(self, track: Track, frames: int) -> None:
         """Let the window of an object that was not seen on some more frames stay and grow."""
@@ -462,71 +419,21 @@ class Propagator:
         views = self._expected(tracks, index)
         features = self.engine.encode(self.source, index, views)
         recalled = [
-            self._recall(track, index, feature)
+            self.recall(track, index, feature)
             for track, feature in zip(tracks, features, strict=True)
         ]
         answers = self.engine.track(features, views, recalled)
         found = list(zip(features, answers, strict=True))
         if self.view_mode != "frame":
-            found = self._settled(tracks, index, found, given)
+            found = settle(self, tracks, index, found, given)
         features, answers = [one for one, _ in found], [one for _, one in found]
         entries = self.engine.remember(features, answers, prompted=False)
         for track, entry in zip(tracks, entries, strict=True):
             track.bank.remember(index, entry, prompted=False)
         return {track.object_id: a for track, a in zip(tracks, answers, strict=True)}
 
-    # ---- several objects on one thing -----------------------------------------------------
-
-    def _settled(
-        self,
-        tracks: Sequence[Track],
-        index: int,
-        found: Sequence[_Found],
-        given: Sequence[ObjectMask],
-    ) -> list[_Found]:
-        """Ask objects that are on the same thing for other answers, and share the things out."""
-        by_id = {track.object_id: track for track in tracks}
-        answered = {i: [one] for i, one in zip(by_id, found, strict=True)}
-        contest = Contest({i: track.seen for i, track in by_id.items()}, index, given)
-        asked: set[int] = set()
-
-        def claims(objects: Iterable[int]) -> dict[int, list[ObjectMask]]:
-            return {i: [answer.paste() for _, answer in answered[i]] for i in objects}
-
-        while new := contest.disputed(claims(by_id)) - asked:
-            # Their other answers may dispute what was nobody else's before.
-            asked |= new
-            for i in sorted(new):
-                answered[i] += self._other_answers(by_id[i], index)
-        shares = contest.share_out(claims(asked), claims(by_id.keys() - asked)) if asked else {}
-        settled = {i: one[0] for i, one in answered.items()}
-        for i, (owner, number) in shares.items():
-            one = answered[owner][number]
-            settled[i] = one if owner == i else self._taken_over(one[1], index)
-        return list(settled.values())
-
-    def _other_answers(self, track: Track, index: int) -> list[_Found]:
-        """What lies where an object was seen last, for itself and with what is remembered."""
-        if track.view is None or track.seen is None:
-            return []
-        feature = self.engine.encode(self.source, index, [track.view])[0]
-        place = np.array([(track.seen.y, track.seen.x)])
-        click = Prompt(track.object_id, index, points=place, labels=np.array([1]))
-        memory = self._recall(track, index, feature)
-        return [
-            (feature, self.engine.prompt(feature, [click], track.view, recalled=recalled))
-            for recalled in (None, memory)
-        ]
-
-    def _taken_over(self, answer: Answer, index: int) -> _Found:
-        """Another object's answer as the answer of an object that was not found there itself."""
-        mask = answer.paste()
-        view = self._placed(mask.box)
-        feature = self.engine.encode(self.source, index, [view])[0]
-        taken = self.engine.recall_mask(feature, mask.on(self.source.shape), view)
-        return feature, replace(taken, score=answer.score, iou=answer.iou)
-
-    def _recall(self, track: Track, index: int, feature: Tensor) -> tuple[MemoryBank, Selection]:
+    def recall(self, track: Track, index: int, feature: Tensor) -> tuple[MemoryBank, Selection]:
+        """Choose what an object remembers on a frame, whose feature through its view is given."""
         key = f"{self.seed}/{track.object_id}/{self.source.to_movie(index)}/{self.source.reverse}"
         selection = track.bank.filter(
             index, feature, strategy=self.strategy, seed=zlib.crc32(key.encode())

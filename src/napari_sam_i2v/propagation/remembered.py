@@ -17,7 +17,7 @@ from napari_sam_i2v.propagation.contest import Seen
 from napari_sam_i2v.propagation.engine import Answer
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.prompts import Prompt
-from napari_sam_i2v.propagation.propagator import Track
+from napari_sam_i2v.propagation.track import Track
 from napari_sam_i2v.propagation.view import View
 
 __all__ = ["Name", "pack_track", "unpack_track"]

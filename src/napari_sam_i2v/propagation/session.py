@@ -34,7 +34,8 @@ from napari_sam_i2v.propagation.frames import FrameSource, MovieLike, estimate_c
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
 from napari_sam_i2v.propagation.progress import Locks, Progress
 from napari_sam_i2v.propagation.prompts import Prompt, PromptBook
-from napari_sam_i2v.propagation.propagator import Given, Held, Propagator, Track
+from napari_sam_i2v.propagation.propagator import Given, Held, Propagator
+from napari_sam_i2v.propagation.track import Track
 from napari_sam_i2v.propagation.view import ViewMode
 
 __all__ = ["Direction", "FrameResult", "Session", "Until"]

@@ -1,0 +1,59 @@
+"""One object in one direction of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from napari_sam_i2v.propagation.contest import Seen
+from napari_sam_i2v.propagation.engine import Answer
+from napari_sam_i2v.propagation.memory_bank import MemoryBank
+from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.view import View
+
+__all__ = ["Track"]
+
+
+@dataclass
+class Track:
+    """One object in one direction of time: its memory, its prompts' answers, and its window.
+
+    Frames are indices in the pass's own direction.
+    """
+
+    object_id: int
+    bank: MemoryBank
+    rounds: Mapping[int, Sequence[Prompt]] = field(default_factory=dict)
+    answers: dict[int, Answer] = field(default_factory=dict)
+    view: View | None = None
+    size: float = 0.0
+    lost: int = 0
+    at: int | None = None
+    """Frame after which `view`, `size` and `lost` are as they are."""
+    seen: Seen | None = None
+    """Where the object was seen last."""
+
+    def copy(self) -> Track:
+        """Return a track that goes its own way from here; tensors, which nobody changes, shared."""
+        bank = self.bank
+        return replace(
+            self,
+            bank=replace(bank, permanent=dict(bank.permanent), rolling=dict(bank.rolling)),
+            rounds=dict(self.rounds),
+            answers=dict(self.answers),
+        )
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All that takes memory; some of it may be another track's, too."""
+        for entry in (*self.bank.permanent.values(), *self.bank.rolling.values()):
+            yield from (entry.spatial, entry.foreground, entry.pointer, entry.fingerprint)
+        for answer in self.answers.values():
+            yield from (answer.low, answer.stored)
+
+    def forget_prompt(self, index: int) -> None:
+        """Drop the answer and memory of a prompted frame."""
+        self.answers.pop(index, None)
+        self.bank.permanent.pop(index, None)
+        self.bank.rolling.pop(index, None)
