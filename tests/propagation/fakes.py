@@ -100,6 +100,7 @@ class BrightEngine(Engine):
         *,
         recalled: Any = None,
         previous: Tensor | None = None,
+        fitting: bool = False,
     ) -> Answer:
         prompt = rounds[-1]
         if prompt.mask is not None:

@@ -129,6 +129,28 @@ def test_the_object_that_was_pointed_at_more_recently_wins() -> None:
     assert (compose_labels(empty, masks, {1: 9, 2: 1}) == 2).all()
 
 
+def test_what_was_pointed_at_on_the_frame_belongs_to_that_object() -> None:
+    unsure = dataclasses.replace(mask((0, 0, 4, 4), 1), iou=0.2)
+    sure = mask((0, 0, 4, 6), 9)
+    empty = np.zeros((4, 8), np.uint16)
+    result = compose_labels(empty, {1: sure, 2: unsure}, {1: 5, 2: 0})
+    assert (result[:, :4] == 2).all()
+    assert (result[:, 4:6] == 1).all()
+    assert not (compose_labels(empty, {1: sure, 2: unsure}, {1: 5, 2: 1}) == 2).any()
+    assert not (compose_labels(empty, {1: sure, 2: unsure}, {1: 0, 2: 0}) == 2).any()
+
+
+def test_a_part_of_what_was_pointed_at_stays() -> None:
+    cell = dataclasses.replace(mask((0, 0, 12, 12), 1), iou=0.5)
+    masks = {1: mask((3, 3, 9, 9), 1), 2: cell}
+    plane = compose_labels(np.zeros((12, 12), np.uint16), masks, {1: 5, 2: 0})
+    assert (plane == 1).sum() == 36
+    sure = {1: dataclasses.replace(masks[1], iou=0.2), 2: dataclasses.replace(cell, iou=0.9)}
+    assert not (compose_labels(np.zeros((12, 12), np.uint16), sure, {1: 5, 2: 5}) == 1).any()
+    plane = compose_labels(np.zeros((12, 12), np.uint16), sure, {1: 0, 2: 5})
+    assert (plane == 1).sum() == 36
+
+
 def test_a_label_image_gives_its_masks_back() -> None:
     plane = np.zeros((6, 8), np.uint16)
     plane[1:4, 2:7] = 3

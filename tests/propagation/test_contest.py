@@ -80,6 +80,17 @@ def test_what_is_given_goes_to_nobody() -> None:
     assert Contest(seen(LEFT, RIGHT), 5).share_out({1: [LEFT]}, {2: [LEFT]}) == {}
 
 
+def test_only_one_and_the_same_thing_is_given() -> None:
+    contest = Contest(seen(LEFT), 5, [LEFT])
+    assert contest.is_given(square(21, 21))
+    assert not contest.is_given(RIGHT)
+    # A nucleus that was pointed at is not the whole of the cell around it, nor the cell of it.
+    cell = square(15, 15, 20)
+    assert not contest.is_given(cell)
+    assert not Contest(seen(LEFT), 5, [cell]).is_given(LEFT)
+    assert not Contest(seen(LEFT), 5).is_given(LEFT)
+
+
 def test_an_object_may_get_what_another_one_found() -> None:
     # Object 1 found nothing but the thing of object 3, and object 3 the one beside it, too.
     contest = Contest({**seen(LEFT, RIGHT), 3: Seen.of(LEFT, 4)}, 5)
@@ -176,6 +187,22 @@ def test_a_locked_neighbour_keeps_what_is_its_own(
     assert np.array_equal(only(session.labels, 1), before)
     for t in range(6):
         assert only(session.labels, 2)[t][movie[t] == 201].mean() > 0.6
+
+
+def test_where_its_only_find_is_pointed_at_as_another_an_object_is_absent(
+    confused: MakeSession,
+    neighbours: tuple[np.ndarray, list[tuple[float, float]]],
+) -> None:
+    movie, centres = neighbours
+    movie[movie > 200] = 0  # one disc, which becomes another object on frame 3
+    session = confused(movie)
+    session.add_points(1, 0, points=centres[0])
+    session.add_points(2, 3, points=(centres[0][0], centres[0][1] + 3))
+    run(session.propagate())
+    first, second = (only(session.labels, i).any(axis=(1, 2)).tolist() for i in (1, 2))
+    assert first[:4] == [True, True, True, False]
+    assert second[:4] == [False, False, False, True]
+    assert session.confidence.of(1)[3] < 0.5
 
 
 def test_what_was_published_settles_nothing(

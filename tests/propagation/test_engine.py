@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from napari_sam_i2v.errors import DeviceError
+from napari_sam_i2v.network.mask_decoder import RawMasks
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation import engine as engine_module
 from napari_sam_i2v.propagation.engine import Answer, Engine, fill_holes
@@ -362,6 +365,71 @@ def test_clicks_of_several_objects_are_those_of_each(
         torch.testing.assert_close(one.stored, alone.stored, atol=2e-3, rtol=1e-3)
         assert one.iou == pytest.approx(alone.iou, abs=1e-3)
         assert one.view == views[i]
+
+
+def raw_masks(*boxes: tuple[int, int, int, int], ious: Sequence[float]) -> RawMasks:
+    """One single mask and three candidates, of 16 x 16 pixels, which are filled boxes."""
+    masks = torch.full((1, 4, 16, 16), -5.0)
+    for k, (y0, x0, y1, x1) in enumerate(boxes):
+        masks[0, k, y0:y1, x0:x1] = 5.0
+    return RawMasks(masks, torch.tensor([ious]), torch.zeros(1, 4, 32), torch.ones(1, 1))
+
+
+SMALL, LARGE = (6, 6, 9, 9), (3, 3, 12, 12)
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "wanted"),
+    [
+        pytest.param([(7, 7)], [1], 1, id="a click has three candidates"),
+        pytest.param([(3, 3), (12, 12)], [2, 3], 2, id="a box is filled"),
+        pytest.param([(6, 6), (9, 9)], [2, 3], 0, id="and not overflown"),
+        pytest.param([(7, 7), (4, 4)], [1, 1], 2, id="clicks are inside"),
+        pytest.param([(7, 7), (4, 4)], [1, 0], 0, id="or outside"),
+    ],
+)
+def test_the_mask_that_fits_its_prompts_is_chosen(
+    points: list[tuple[int, int]], labels: list[int], wanted: int
+) -> None:
+    raw = raw_masks(SMALL, SMALL, LARGE, (0, 0, 16, 16), ious=(0.9, 0.8, 0.7, 0.6))
+    xy, kinds = np.array(points, np.float32), np.array(labels)
+    assert engine_module._fitting_mask(raw, xy, kinds).tolist() == [wanted]
+
+
+def test_an_unstable_single_mask_is_not_chosen() -> None:
+    raw = raw_masks(LARGE, SMALL, LARGE, SMALL, ious=(0.9, 0.8, 0.7, 0.6))
+    raw.masks[0, 0, 3:5] = 0.01  # inside at one threshold, outside at another
+    points, labels = np.array([(3, 3), (12, 12)], np.float32), np.array([2, 3])
+    assert engine_module._fitting_mask(raw, points, labels).tolist() == [2]
+
+
+def test_prompts_choose_as_published_unless_fitting_is_asked_for(source: FrameSource) -> None:
+    engine = Engine(tiny.shared())
+    feature = engine.encode(source, 3, [WHOLE])[0]
+    box = Prompt(1, 3, box=np.array([4.0, 4.0, 36.0, 44.0]))
+    points, labels = engine._network_points(box, WHOLE)
+    with torch.inference_mode():
+        decoded = engine.model.decode_prompts(feature[None], points, labels)
+        assert decoded.raw is not None
+        scale = engine.config.mask_size / engine.config.image_size
+        best = engine_module._fitting_mask(
+            decoded.raw, points[0].numpy() * scale, labels[0].numpy()
+        )
+        fitting = engine.model.choose(decoded.raw, best)
+    assert torch.equal(engine.prompt(feature, [box], WHOLE).stored, decoded.low[0])
+    assert torch.equal(engine.prompt(feature, [box], WHOLE, fitting=True).stored, fitting.low[0])
+
+
+def test_absent_instead_of_an_answer(source: FrameSource) -> None:
+    engine = Engine(tiny.shared())
+    feature = engine.encode(source, 3, [WHOLE])[0]
+    found = engine.prompt(feature, [Prompt(1, 3, points=np.array([[20.0, 20.0]]))], WHOLE)
+    gone = engine.absent(found)
+    assert gone.score < 0
+    assert gone.paste().area == 0
+    assert torch.equal(gone.pointer, engine.model.no_obj_ptr[0])
+    assert gone.low.shape == found.low.shape
+    engine.remember([feature], [gone], prompted=False)  # as the network's own absent answers
 
 
 def test_a_given_mask_is_its_own_answer(source: FrameSource) -> None:

@@ -142,12 +142,17 @@ def stability(logits: Tensor) -> Tensor:
     return torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)
 
 
+def is_stable(logits: Tensor) -> Tensor:
+    """Whether masks (B, m, m) are much the same at a higher and a lower threshold: (B,)."""
+    return stability(logits) >= STABILITY_FLOOR
+
+
 def choose_single(masks: Tensor, ious: Tensor) -> tuple[Tensor, Tensor]:
     """Take mask 0 where it is stable, else the best of the candidates.
 
     Maps (B, 4, m, m) and (B, 4) to (B, 1, m, m) and (B, 1).
     """
     best = 1 + ious[:, 1:].argmax(dim=1)
-    index = torch.where(stability(masks[:, 0]) >= STABILITY_FLOOR, 0, best)
+    index = torch.where(is_stable(masks[:, 0]), 0, best)
     rows = torch.arange(len(index), device=index.device)
     return masks[rows, index][:, None], ious[rows, index][:, None]

@@ -7,7 +7,7 @@ where to look, is decided in `napari_sam_i2v.propagation`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +76,7 @@ class Decoded:
     iou
         (B, 1) predicted IoU of that mask.
     ious
-        (B, 3) of all candidates, or (B, 1).
+        (B, N) of those that were chosen among.
     pointer
         (B, hidden_dim) object pointer.
     score
@@ -273,17 +273,26 @@ class SamI2V(nn.Module):
         raw = self.sam_mask_decoder(feature + dense, position, prompts)
         return self._answer(raw, multimask=multimask)
 
+    def choose(self, raw: RawMasks, which: Tensor) -> Decoded:
+        """Make answers of masks that were chosen by their numbers (B,): 0 is the single one."""
+        rows = torch.arange(len(which), device=which.device)
+        return self._decoded(
+            raw, raw.masks[rows, which][:, None], raw.ious[rows, which][:, None],
+            ious=raw.ious, token=raw.tokens[rows, which],
+        )  # fmt: skip
+
     def _answer(self, raw: RawMasks, *, multimask: bool) -> Decoded:
-        """Choose a mask, blank it where the object is absent, and make its pointer."""
+        """Choose masks as published: the best candidates, or the single ones where stable."""
         if multimask:
-            ious = raw.ious[:, 1:]
-            best = ious.argmax(dim=1)
-            rows = torch.arange(len(best), device=best.device)
-            low, iou = raw.masks[rows, 1 + best][:, None], ious[rows, best][:, None]
-            token = raw.tokens[rows, 1 + best]
-        else:
-            low, iou = choose_single(raw.masks, raw.ious)
-            ious, token = iou, raw.tokens[:, 0]
+            best = 1 + raw.ious[:, 1:].argmax(dim=1)
+            return replace(self.choose(raw, best), ious=raw.ious[:, 1:].float())
+        low, iou = choose_single(raw.masks, raw.ious)
+        return self._decoded(raw, low, iou, ious=iou, token=raw.tokens[:, 0])
+
+    def _decoded(
+        self, raw: RawMasks, low: Tensor, iou: Tensor, *, ious: Tensor, token: Tensor
+    ) -> Decoded:
+        """Blank masks where the object is absent, and make pointers."""
         present = raw.score > 0
         low = torch.where(present[:, :, None, None], low.float(), ABSENT)
         pointer = torch.where(present, self.obj_ptr_proj(token).float(), self.no_obj_ptr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ __all__ = ["compose_labels", "label_masks"]
 
 SHARED = 0.1
 """An object that loses more than this share of its mask to better ones leaves them the overlap."""
+BEHIND = 0.999
+"""Factor of confidence that puts an object just behind another one."""
 FADING = 0.97
 """Factor of confidence per frame since the nearest prompt, where objects compete."""
 
@@ -28,6 +31,8 @@ def compose_labels(
 
     Objects that are not among `masks` keep every pixel they have. The others are written in the
     order of their confidence (the smaller object id on a tie), whatever the order of `masks`.
+    What a user has pointed at on this frame belongs to that object: others that were found on
+    most of it come after it.
     Neighbours that overlap a little meet where their mask logits are equal. A larger overlap
     goes to the more confident object as a whole: pixel by pixel it would be torn between them.
 
@@ -38,9 +43,9 @@ def compose_labels(
     masks
         Object id -> mask, with its confidence.
     distances
-        Object id -> frames to its nearest prompt. Confidence fades with it: of two objects that
-        claim the same thing, the one that was pointed at more recently has had less time to go
-        astray.
+        Object id -> frames to its nearest prompt; 0 where it is prompted. Confidence fades with
+        it: of two objects that claim the same thing, the one that was pointed at more recently
+        has had less time to go astray.
     """
     kept = _without(plane, masks)
     result = kept.copy()
@@ -48,6 +53,10 @@ def compose_labels(
     best = np.empty(plane.shape, np.float16)
     far = distances or {}
     weight = {i: mask.confidence * FADING ** far.get(i, 0) for i, mask in masks.items()}
+    pointed_at = [i for i in masks if far.get(i) == 0]
+    for i, other in itertools.product(pointed_at, masks.keys() - set(pointed_at)):
+        if masks[other].common(masks[i]) > 0.5 * masks[i].area:
+            weight[other] = min(weight[other], BEHIND * weight[i])
     for object_id in sorted(masks, key=lambda i: (-weight[i], i)):
         found = masks[object_id]
         y0, x0, y1, x1 = found.box

@@ -88,6 +88,10 @@ class Contest:
                 found |= {pairs[a][0], pairs[b][0]}
         return found - {NO_ONE}
 
+    def is_given(self, mask: ObjectMask) -> bool:
+        """Whether a mask is one and the same with a thing that belongs to others for certain."""
+        return any(mask.is_same_as(one) for _, one in self._given)
+
     def share_out(self, claims: Claims, others: Claims) -> dict[int, tuple[int, int]]:
         """Give things to objects, each to one, so that the sum of likelihoods is largest.
 
@@ -163,20 +167,7 @@ class Contest:
         swollen = seen is not None and large.area > SWOLLEN * seen.area
         if large.area >= NESTED * small.area and not swollen:
             return False
-        return _common(small, large) > SAME * small.area
-
-
-def _common(a: ObjectMask, b: ObjectMask) -> int:
-    """Pixels that two masks have in common."""
-    y0, x0 = max(a.box[0], b.box[0]), max(a.box[1], b.box[1])
-    y1, x1 = min(a.box[2], b.box[2]), min(a.box[3], b.box[3])
-    if y0 >= y1 or x0 >= x1:
-        return 0
-    ours, theirs = (
-        one.mask[y0 - one.box[0] : y1 - one.box[0], x0 - one.box[1] : x1 - one.box[1]]
-        for one in (a, b)
-    )
-    return int((ours & theirs).sum())
+        return small.common(large) > SAME * small.area
 
 
 def _centre(found: ObjectMask) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from napari_sam_i2v.errors import DeviceError
 from napari_sam_i2v.network.device import Precision, autocast
+from napari_sam_i2v.network.mask_decoder import RawMasks, is_stable
 from napari_sam_i2v.network.memory_filter import Selection
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
-from napari_sam_i2v.network.sam_i2v import Decoded, SamI2V
+from napari_sam_i2v.network.sam_i2v import ABSENT, Decoded, SamI2V
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import (
@@ -102,6 +103,23 @@ class ObjectMask:
         y0, x0, y1, x1 = self.box
         plane[y0:y1, x0:x1] = self.mask
         return plane
+
+    def common(self, other: ObjectMask) -> int:
+        """Pixels that two masks have in common."""
+        y0, x0 = max(self.box[0], other.box[0]), max(self.box[1], other.box[1])
+        y1, x1 = min(self.box[2], other.box[2]), min(self.box[3], other.box[3])
+        if y0 >= y1 or x0 >= x1:
+            return 0
+        ours, theirs = (
+            one.mask[y0 - one.box[0] : y1 - one.box[0], x0 - one.box[1] : x1 - one.box[1]]
+            for one in (self, other)
+        )
+        return int((ours & theirs).sum())
+
+    def is_same_as(self, other: ObjectMask) -> bool:
+        """Whether more than half of either mask is in the other, too."""
+        common = self.common(other)
+        return common > 0.5 * max(self.area, other.area) if common else False
 
     @property
     def confidence(self) -> float:
@@ -240,6 +258,7 @@ class Engine:
         *,
         recalled: tuple[MemoryBank, Selection] | None = None,
         previous: Tensor | None = None,
+        fitting: bool = False,
     ) -> Answer:
         """Answer rounds of prompts one after the other, each seeing the answer before it.
 
@@ -253,12 +272,17 @@ class Engine:
             Memory, where the prompts correct a tracked frame.
         previous
             (1, m, m) logits to be corrected.
+        fitting
+            Choose the mask that does what the prompts say, too, and not by predicted IoU alone,
+            as published.
         """
         if not rounds:
             raise ValueError("At least one round of prompts is required.")
 
         def answered(batch: Sequence[Sequence[Prompt]]) -> list[Answer]:
-            return [self._prompted(feature, one, view, recalled, previous) for one in batch]
+            return [
+                self._prompted(feature, one, view, recalled, previous, fitting) for one in batch
+            ]
 
         return self._fitting([rounds], answered)[0]
 
@@ -269,6 +293,7 @@ class Engine:
         view: View,
         recalled: tuple[MemoryBank, Selection] | None,
         previous: Tensor | None,
+        fitting: bool,
     ) -> Answer:
         memory = None if recalled is None else stack_memories([recalled[0]], [recalled[1]])
         points = torch.zeros(1, 0, 2)
@@ -287,6 +312,10 @@ class Engine:
                     mask_logits=_as_prompt(previous),
                     memory=memory,
                 )
+                if fitting and decoded.raw is not None:
+                    scale = self.config.mask_size / self.config.image_size
+                    best = _fitting_mask(decoded.raw, points[0].numpy() * scale, labels[0].numpy())
+                    decoded = self.model.choose(decoded.raw, best)
             answer = self._answers(decoded, [view])[0]
             previous = answer.low
         return answer
@@ -445,6 +474,14 @@ class Engine:
             [mask], lambda _: self._answers(self._given_mask(feature, mask, view), [view])
         )[0]
 
+    def absent(self, answer: Answer) -> Answer:
+        """Say instead of an answer that the object is not there."""
+        nothing = torch.full_like(answer.low, ABSENT)
+        pointer = self.model.no_obj_ptr[0].detach().to(answer.pointer)
+        return replace(
+            answer, low=nothing, stored=nothing, pointer=pointer, score=-abs(answer.score) - 1
+        )
+
     def _answers(self, decoded: Decoded, views: Sequence[View]) -> list[Answer]:
         stored = decoded.low.float()
         low = fill_holes(stored, self.config.fill_hole_area)
@@ -475,6 +512,45 @@ class Engine:
             labels += prompt.labels.tolist()
         xy = view.to_network(np.concatenate(parts), self.config.image_size)
         return torch.from_numpy(xy)[None], torch.tensor([labels])
+
+
+def _fitting_mask(
+    raw: RawMasks, points: NDArray[np.floating], labels: NDArray[np.integer]
+) -> Tensor:
+    """Number (1,) of the mask that its predicted IoU and the prompts agree on most.
+
+    Points (P, 2) are (x, y) in mask pixels. A single point has three candidates; more prompts
+    have the single mask, too, if it is stable.
+    """
+    first = 0 if len(points) > 1 and bool(is_stable(raw.masks[:, 0])) else 1
+    masks = (raw.masks[0, first:] > 0).cpu().numpy()
+    worth = [
+        iou * _agreement(mask, points, labels)
+        for iou, mask in zip(raw.ious[0, first:].tolist(), masks, strict=True)
+    ]
+    return torch.tensor([first + int(np.argmax(worth))], device=raw.masks.device)
+
+
+def _agreement(
+    mask: NDArray[np.bool_], points: NDArray[np.floating], labels: NDArray[np.integer]
+) -> float:
+    """Share of clicks that a mask agrees with, times its box's overlap with a box prompt."""
+    box = bounding_box(mask)
+    if box is None:
+        return 0.0
+    fit = 1.0
+    corners = points[np.isin(labels, BOX_CORNERS)]
+    if len(corners):
+        low, high = corners.min(axis=0)[::-1], corners.max(axis=0)[::-1]
+        found_low, found_high = np.array(box[:2]), np.array(box[2:])
+        common = np.maximum(np.minimum(high, found_high) - np.maximum(low, found_low), 0).prod()
+        areas = (high - low).prod() + (found_high - found_low).prod()
+        fit = float(common / max(areas - common, 1e-6))
+    clicked = np.isin(labels, (0, 1))
+    if clicked.any():
+        x, y = np.clip(points[clicked].astype(int), 0, len(mask) - 1).T
+        fit *= float((mask[y, x] == (labels[clicked] == 1)).mean())
+    return fit
 
 
 def _as_prompt(logits: Tensor | None) -> Tensor | None:

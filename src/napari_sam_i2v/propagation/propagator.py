@@ -176,11 +176,9 @@ class Propagator:
         feature = self.engine.encode(self.source, index, [view])[0]
         recalled = self.recall(track, index, feature)
         low = self.engine.track([feature], [view], [recalled])[0].low
-        found = [
-            (feature, self.engine.prompt(feature, rounds, view, recalled=recalled, previous=low))
-        ]
+        found = [(feature, self._prompted(feature, rounds, view, recalled=recalled, previous=low))]
         if self.view_mode != "frame" and all(prompt.mask is None for prompt in rounds):
-            found.append((feature, self.engine.prompt(feature, rounds, view, previous=low)))
+            found.append((feature, self._prompted(feature, rounds, view, previous=low)))
             if _points_out(rounds):
                 found.append(self._found(rounds, index))
         return max(found, key=lambda one: _merit(one[1], rounds))
@@ -189,7 +187,22 @@ class Propagator:
         """Feature and answer of prompts that are all that is known of an object."""
         view = self._near_view(rounds) or self.first_view(rounds, index)
         feature = self.engine.encode(self.source, index, [view])[0]
-        return feature, self.engine.prompt(feature, rounds, view)
+        return feature, self._prompted(feature, rounds, view)
+
+    def _prompted(
+        self,
+        feature: Tensor,
+        rounds: Sequence[Prompt],
+        view: View,
+        *,
+        recalled: tuple[MemoryBank, Selection] | None = None,
+        previous: Tensor | None = None,
+    ) -> Answer:
+        """Answer prompts; as published where the view is "frame"."""
+        return self.engine.prompt(
+            feature, rounds, view, recalled=recalled, previous=previous,
+            fitting=self.view_mode != "frame",
+        )  # fmt: skip
 
     def _near_view(self, rounds: Sequence[Prompt]) -> View | None:
         """Nearer window around a first box, whose object's size is known; None without one."""

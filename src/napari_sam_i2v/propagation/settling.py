@@ -61,7 +61,8 @@ def settle(
     Returns
     -------
     list
-        What is found of each now; objects that nobody disputes keep what they had.
+        What is found of each now; objects that nobody disputes keep what they had, and those that
+        were found on nothing but a given thing are absent.
     """
     by_id = {track.object_id: track for track in tracks}
     answered = {i: [one] for i, one in zip(by_id, found, strict=True)}
@@ -81,6 +82,11 @@ def settle(
     for i, (owner, number) in shares.items():
         one = answered[owner][number]
         settled[i] = one if owner == i else _taken_over(tracker, one[1], index)
+    for i in asked - shares.keys():
+        feature, answer = settled[i]
+        if contest.is_given(answer.paste()):
+            # All that it was found on is another's: remembered as its own, it would lead astray.
+            settled[i] = feature, tracker.engine.absent(answer)
     return list(settled.values())
 
 
