@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.accuracy, pytest.mark.slow]
 FLOORS = {
     "cho01_z0": 0.88,
     "cho01_z1": 0.84,
-    "nuclei_crowded": 0.44,
-    "c2c12": 0.39,
+    "nuclei_crowded": 0.46,
+    "c2c12": 0.43,
     "cine_z3": 0.62,
 }
 """Mean J that must be reached, a little below the model card: training anew moves it."""

@@ -62,7 +62,7 @@ MODELS: Mapping[str, ModelInfo] = MappingProxyType(
             licence="BSD-3-Clause",
             source="comes with napari-sam-i2v",
             file=f"{DEFAULT_VARIANT}.safetensors",
-            sha256="3134cae2ed75743dfba038d331f9a73ca6146921c18a241fe7393110c0528340",
+            sha256="505ff55423e46c8368da6714b95a3f30f21dbe46de8aaddc19a789ca260fd650",
         ),
         "sam-i2v": ModelInfo(
             name="sam-i2v",
