@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from napari_sam_i2v.propagation.engine import Answer
 from napari_sam_i2v.propagation.prompts import Prompt
-from napari_sam_i2v.propagation.propagator import Propagator
+from napari_sam_i2v.propagation.propagator import Propagator, _merit
 from napari_sam_i2v.propagation.session import Session
+from napari_sam_i2v.propagation.view import View
 from tests.propagation.conftest import MakeSession
 from tests.propagation.fakes import noise, only, run
 
@@ -268,3 +271,21 @@ def test_again_goes_over_all_frames_and_keeps_the_correction(make: MakeSession) 
     np.testing.assert_array_equal(session.labels[6] == 1, corrected)
     part = session.propagate(objects=[2], frames=range(2, 4), again=True)
     assert run(part) == [2, 3]
+
+
+def answered(side: int, *, iou: float, score: float = 5.0) -> Answer:
+    """Answer with a square of a given side in the corner of a frame of 64 x 64 pixels."""
+    low = torch.full((1, 64, 64), -5.0)
+    low[:, :side, :side] = 5.0
+    return Answer(View.whole((64, 64)), low, low, torch.zeros(1), score, iou)
+
+
+def test_a_click_on_a_missed_part_does_not_turn_an_object_into_that_part() -> None:
+    inside = [Prompt(1, 3, points=np.array([[2.0, 2.0]]), labels=np.array([1]))]
+    beside = [Prompt(1, 3, points=np.array([[50.0, 50.0]]), labels=np.array([1]))]
+    whole, part = answered(40, iou=0.5), answered(4, iou=0.9)
+    assert _merit(part, inside, [1600]) < _merit(whole, beside, [1600])  # though it obeys
+    # Where nothing is known of its size, or it has been as small before, the surer one is taken.
+    for known in ([], [1600, 16]):
+        assert _merit(part, inside, known) > _merit(whole, inside, known)
+    assert _merit(answered(4, iou=0.9, score=-5.0), beside, []) == 0

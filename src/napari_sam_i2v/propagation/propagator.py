@@ -181,7 +181,9 @@ class Propagator:
             found.append((feature, self._prompted(feature, rounds, view, previous=low)))
             if _points_out(rounds):
                 found.append(self._found(rounds, index))
-        return max(found, key=lambda one: _merit(one[1], rounds))
+        known = [a.paste().area for x, a in track.answers.items() if x != index]
+        known += [] if track.seen is None else [track.seen.area]
+        return max(found, key=lambda one: _merit(one[1], rounds, known))
 
     def _found(self, rounds: Sequence[Prompt], index: int) -> tuple[Tensor, Answer]:
         """Feature and answer of prompts that are all that is known of an object."""
@@ -468,9 +470,16 @@ def _points_out(rounds: Sequence[Prompt]) -> bool:
     )
 
 
-def _merit(answer: Answer, rounds: Sequence[Prompt]) -> float:
-    """How good an answer seems: predicted IoU, and whether it does what points say."""
-    return (answer.iou if answer.score > 0 else 0.0) + OBEYING * _obeyed(answer, rounds)
+def _merit(answer: Answer, rounds: Sequence[Prompt], known: Sequence[int]) -> float:
+    """How good an answer seems: predicted IoU, size, and whether it does what points say.
+
+    `known` are areas that the object had on other frames. A click on a part that was missed may
+    find that part alone: hardly ever is that all that there is of the object.
+    """
+    area = answer.paste().area
+    alike = [min(area, one) / max(area, one) for one in known if one]
+    expected = answer.iou * max(alike, default=1.0) ** 0.5 if answer.score > 0 else 0.0
+    return expected + OBEYING * _obeyed(answer, rounds)
 
 
 def _obeyed(answer: Answer, rounds: Sequence[Prompt]) -> float:
