@@ -271,8 +271,8 @@ class GridReader:
         half, count = query.shape[1] // 2, len(query)
         size = math.ceil(count / max(1, round(count / QUERIES_AT_ONCE)))
         mean = query.new_empty(count, len(values[0]) - 1)
-        for part in torch.arange(count).split(size):
-            tile = slice(int(part[0]), int(part[-1]) + 1)
+        for start in range(0, count, size):
+            tile = slice(start, min(start + size, count))
             some = query[tile]
             pointers = pointer_keys @ some.t() + memory.pointer_bias
             shift = pointers.amax(dim=0)
