@@ -367,7 +367,6 @@ class Engine:
         recalled
             Memories, where what is remembered is to be taken into account.
         """
-        answers: dict[int, Answer] = {}
 
         def found(chunk: Sequence[int]) -> list[Answer]:
             some = [views[i] for i in chunk]
@@ -385,9 +384,7 @@ class Engine:
             )
             return self._answers(decoded, some)
 
-        for chunk in _batches(features, self._at_once(recalled or ())):
-            answers.update(zip(chunk, self._fitting(chunk, found), strict=True))
-        return [answers[i] for i in range(len(features))]
+        return self._batched(features, self._at_once(recalled or ()), found)
 
     def _at_once(self, recalled: Sequence[tuple[MemoryBank, Selection]]) -> int:
         """How many objects are answered at a time, given what they remember."""
@@ -401,22 +398,18 @@ class Engine:
         recalled: Sequence[tuple[MemoryBank, Selection]],
     ) -> list[Answer]:
         """Find objects on a frame from what each remembers."""
-        answers: dict[int, Answer] = {}
 
         def found(chunk: Sequence[int]) -> list[Answer]:
             banks, chosen = zip(*(recalled[i] for i in chunk), strict=True)
             decoded = self.model.track(_stacked(features, chunk), stack_memories(banks, chosen))
             return self._answers(decoded, [views[i] for i in chunk])
 
-        for chunk in _batches(features, self._at_once(recalled)):
-            answers.update(zip(chunk, self._fitting(chunk, found), strict=True))
-        return [answers[i] for i in range(len(features))]
+        return self._batched(features, self._at_once(recalled), found)
 
     def remember(
         self, features: Sequence[Tensor], answers: Sequence[Answer], *, prompted: bool
     ) -> list[MemoryEntry]:
         """Encode answers as memories."""
-        entries: dict[int, MemoryEntry] = {}
         marks: dict[int, Tensor] = {}  # objects in one view share a feature, and its fingerprint
 
         def encoded(chunk: Sequence[int]) -> list[MemoryEntry]:
@@ -435,9 +428,19 @@ class Engine:
                 for k, i in enumerate(chunk)
             ]
 
-        for chunk in _batches(features, max(1, PIXELS_AT_ONCE // self.config.image_size**2)):
-            entries.update(zip(chunk, self._fitting(chunk, encoded), strict=True))
-        return [entries[i] for i in range(len(features))]
+        return self._batched(features, max(1, PIXELS_AT_ONCE // self.config.image_size**2), encoded)
+
+    def _batched(
+        self,
+        features: Sequence[Tensor],
+        size: int,
+        work: Callable[[Sequence[int]], Iterable[_Value]],
+    ) -> list[_Value]:
+        """Do at most `size` objects at once, given by their numbers; results in their order."""
+        done: dict[int, _Value] = {}
+        for chunk in _batches(features, size):
+            done.update(zip(chunk, self._fitting(chunk, work), strict=True))
+        return [done[i] for i in range(len(features))]
 
     def _fitting(
         self, batch: Sequence[_Item], work: Callable[[Sequence[_Item]], Iterable[_Value]]
