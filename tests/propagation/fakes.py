@@ -130,7 +130,11 @@ class BrightEngine(Engine):
         return [self.prompt(feature, [click], view) for feature, click, view in parts]
 
     def track(
-        self, features: Sequence[Tensor], views: Sequence[View], recalled: Sequence[Any]
+        self,
+        features: Sequence[Tensor],
+        views: Sequence[View],
+        recalled: Sequence[Any],
+        seen: Sequence[Any] | None = None,
     ) -> list[Answer]:
         answers = []
         for feature, view, (bank, selection) in zip(features, views, recalled, strict=True):

@@ -11,9 +11,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from napari_sam_i2v.propagation import session as session_module
-from napari_sam_i2v.propagation.contest import Contest, Seen
+from napari_sam_i2v.propagation.contest import Contest
 from napari_sam_i2v.propagation.engine import Answer, ObjectMask
 from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.view import View
 from tests.propagation.conftest import MakeSession
 from tests.propagation.fakes import BrightEngine, discs, only, run
@@ -102,7 +103,7 @@ def test_what_is_far_away_is_given_to_nobody() -> None:
     contest = Contest(seen(LEFT, RIGHT), 5)
     assert contest.share_out({1: [LEFT], 2: [LEFT, square(200, 200)]}, {}) == {1: (1, 0)}
     # An object that was not seen for long may be farther away.
-    long_ago = Contest({1: Seen.of(LEFT, 4), 2: Seen(25, 37, 100, 0)}, 10)
+    long_ago = Contest({1: Seen.of(LEFT, 4), 2: Seen(25, 37, 100, RIGHT.box, 0)}, 10)
     assert long_ago.share_out({1: [LEFT], 2: [LEFT, square(20, 62)]}, {})[2] == (2, 1)
 
 
@@ -119,7 +120,11 @@ class Confused(BrightEngine):
     """Tracks whatever comes first in the window; a click finds what is under it."""
 
     def track(
-        self, features: Sequence[Tensor], views: Sequence[View], recalled: object
+        self,
+        features: Sequence[Tensor],
+        views: Sequence[View],
+        recalled: object,
+        seen: object = None,
     ) -> list[Answer]:
         return [self._part(f, v, None) for f, v in zip(features, views, strict=True)]
 

@@ -17,6 +17,7 @@ from napari_sam_i2v.propagation.engine import Answer, Engine, fill_holes
 from napari_sam_i2v.propagation.frames import Contrast, FrameSource
 from napari_sam_i2v.propagation.memory_bank import MAX_CONDITIONING, MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.view import View, window
 from tests.network import tiny
 from tests.propagation.fakes import noise
@@ -418,6 +419,38 @@ def test_prompts_choose_as_published_unless_fitting_is_asked_for(source: FrameSo
         fitting = engine.model.choose(decoded.raw, best)
     assert torch.equal(engine.prompt(feature, [box], WHOLE).stored, decoded.low[0])
     assert torch.equal(engine.prompt(feature, [box], WHOLE, fitting=True).stored, fitting.low[0])
+
+
+def test_of_candidates_the_one_that_goes_with_the_past_is_chosen() -> None:
+    # Seen through a window at (100, 200), in which a mask pixel is two movie pixels wide.
+    view = View(100, 200, 32, 32)
+    raw = raw_masks(LARGE, SMALL, LARGE, (0, 0, 0, 0), ious=(0.9, 0.6, 0.7, 0.8))
+
+    def chosen(last: Seen | None) -> list[int]:
+        return engine_module._steady_masks(raw, [view], [last]).tolist()
+
+    assert chosen(None) == [3], "as published"
+    assert chosen(Seen(115, 215, 324, (106, 206, 124, 224), 4)) == [2]
+    assert chosen(Seen(115, 215, 36, (112, 212, 118, 218), 4)) == [1]
+    assert chosen(Seen(5, 5, 36, (2, 2, 8, 8), 4)) == [1], "far away, its size still counts"
+
+
+def test_candidates_are_chosen_by_the_past_where_it_is_given(source: FrameSource) -> None:
+    engine = Engine(tiny.shared())
+    banks, _ = remembered(engine, source, [(0,), (2,)])
+    views = [View(4, 4, 32, 32), WHOLE]
+    features = engine.encode(source, 8, views)
+    recalled = [(b, b.filter(8, f)) for b, f in zip(banks, features, strict=True)]
+    published = engine.track(features, views, recalled)  # type: ignore[arg-type]
+    unknown = engine.track(features, views, recalled, [None, None])  # type: ignore[arg-type]
+    for one, other in zip(published, unknown, strict=True):
+        assert torch.equal(one.stored, other.stored)
+        assert one.iou == other.iou
+    seen = [Seen(5, 6, 4, (4, 5, 6, 7), 7), Seen(20, 24, 1900, (0, 0, 40, 48), 7)]
+    steady = engine.track(features, views, recalled, seen)  # type: ignore[arg-type]
+    for i in range(2):
+        alone = engine.track([features[i]], [views[i]], [recalled[i]], [seen[i]])  # type: ignore[list-item]
+        torch.testing.assert_close(steady[i].stored, alone[0].stored, atol=2e-3, rtol=1e-3)
 
 
 def test_absent_instead_of_an_answer(source: FrameSource) -> None:

@@ -9,6 +9,7 @@ from napari_sam_i2v.propagation.view import (
     MIN_SIDE,
     View,
     bounding_box,
+    box_overlap,
     box_size,
     click_views,
     place,
@@ -101,6 +102,27 @@ def test_points_map_back() -> None:
         xy = view.to_network(points, 192).astype(np.float64)
         back = xy[:, ::-1] / 192 * (view.height, view.width) + (view.y, view.x)
         np.testing.assert_allclose(back, points, atol=1e-3)
+
+
+def test_boxes_on_a_grid_map_to_the_movie() -> None:
+    view = View(10, 20, 40, 80)
+    assert view.to_movie((0, 0, 16, 16), 16) == (10, 20, 50, 100)
+    assert view.to_movie((4, 8, 6, 9), 16) == (20, 60, 25, 65)
+
+
+@pytest.mark.parametrize(
+    ("other", "overlap"),
+    [
+        ((0, 0, 4, 6), 1),
+        ((0, 0, 2, 6), 0.5),
+        ((2, 3, 6, 9), 1 / 7),
+        ((4, 0, 8, 6), 0),
+        ((9, 9, 9, 9), 0),
+    ],
+)
+def test_boxes_overlap_as_much_as_they_share(other: tuple[int, ...], overlap: float) -> None:
+    assert box_overlap((0, 0, 4, 6), other) == pytest.approx(overlap)
+    assert box_overlap(other, (0, 0, 4, 6)) == pytest.approx(overlap)
 
 
 def test_slices_cut_the_view_out() -> None:

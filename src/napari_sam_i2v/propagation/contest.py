@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from napari_sam_i2v.propagation.engine import ObjectMask
+from napari_sam_i2v.propagation.seen import Seen, centre_of
 
-__all__ = ["Claims", "Contest", "Seen"]
+__all__ = ["Claims", "Contest"]
 
 SAME = 0.5
 """Share of the smaller of two masks that both have if they are of the same thing."""
@@ -37,22 +37,6 @@ NO_ONE = -1
 Claims = Mapping[int, Sequence[ObjectMask]]
 """Object -> its possible masks on a frame; those without a pixel claim nothing."""
 _Owned = tuple[int, ObjectMask]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Where an object was last seen: centre (y, x) and area, in pixels, and the frame's index."""
-
-    y: float
-    x: float
-    area: int
-    index: int
-
-    @classmethod
-    def of(cls, found: ObjectMask, index: int) -> Seen:
-        """Describe a mask, which must not be empty."""
-        y, x = _centre(found)
-        return cls(y, x, found.area, index)
 
 
 class Contest:
@@ -155,7 +139,7 @@ class Contest:
         seen = self.seen[i]
         if seen is None:
             return mask.confidence
-        y, x = _centre(mask)
+        y, x = centre_of(mask)
         reach = REACH * math.sqrt(seen.area * max(1, self.index - seen.index))
         near = math.exp(-((y - seen.y) ** 2 + (x - seen.x) ** 2) / reach**2)
         return mask.confidence * near * min(mask.area, seen.area) / max(mask.area, seen.area)
@@ -168,10 +152,3 @@ class Contest:
         if large.area >= NESTED * small.area and not swollen:
             return False
         return small.common(large) > SAME * small.area
-
-
-def _centre(found: ObjectMask) -> tuple[float, float]:
-    """Centre (y, x) of a mask that is not empty."""
-    rows, columns = found.mask.sum(axis=1), found.mask.sum(axis=0)
-    y, x = (float(np.average(np.arange(len(n)), weights=n)) for n in (rows, columns))
-    return y + found.box[0], x + found.box[1]

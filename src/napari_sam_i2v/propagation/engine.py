@@ -31,7 +31,8 @@ from napari_sam_i2v.propagation.memory_bank import (
     stack_memories,
 )
 from napari_sam_i2v.propagation.prompts import Prompt
-from napari_sam_i2v.propagation.view import Box, View, bounding_box
+from napari_sam_i2v.propagation.seen import Seen
+from napari_sam_i2v.propagation.view import Box, View, bounding_box, box_overlap
 
 __all__ = ["Answer", "Engine", "ObjectMask", "fill_holes"]
 
@@ -396,13 +397,29 @@ class Engine:
         features: Sequence[Tensor],
         views: Sequence[View],
         recalled: Sequence[tuple[MemoryBank, Selection]],
+        seen: Sequence[Seen | None] | None = None,
     ) -> list[Answer]:
-        """Find objects on a frame from what each remembers."""
+        """Find objects on a frame from what each remembers.
+
+        Parameters
+        ----------
+        features, views
+            Of the frame, for each object.
+        recalled
+            Memories.
+        seen
+            Where each was seen last, so that of the network's candidates the one is chosen that
+            goes with that, too. Without it predicted IoU alone chooses, as published.
+        """
 
         def found(chunk: Sequence[int]) -> list[Answer]:
             banks, chosen = zip(*(recalled[i] for i in chunk), strict=True)
             decoded = self.model.track(_stacked(features, chunk), stack_memories(banks, chosen))
-            return self._answers(decoded, [views[i] for i in chunk])
+            some = [views[i] for i in chunk]
+            if seen is not None and decoded.raw is not None:
+                steady = _steady_masks(decoded.raw, some, [seen[i] for i in chunk])
+                decoded = self.model.choose(decoded.raw, steady)
+            return self._answers(decoded, some)
 
         return self._batched(features, self._at_once(recalled), found)
 
@@ -517,6 +534,25 @@ class Engine:
         return torch.from_numpy(xy)[None], torch.tensor([labels])
 
 
+def _steady_masks(raw: RawMasks, views: Sequence[View], seen: Sequence[Seen | None]) -> Tensor:
+    """Numbers (B,) of the candidates with the best predicted IoU, times steadiness."""
+    masks = (raw.masks[:, 1:] > 0).cpu().numpy()
+    worth = raw.ious[:, 1:].float().cpu().numpy().copy()
+    for row, (view, last) in enumerate(zip(views, seen, strict=True)):
+        if last is None:
+            continue
+        side = masks.shape[-1]
+        pixel = view.height * view.width / side**2
+        for column, mask in enumerate(masks[row]):
+            box = bounding_box(mask)
+            if box is not None:
+                area = float(mask.sum()) * pixel
+                worth[row, column] *= last.steadiness(view.to_movie(box, side), area)
+            else:
+                worth[row, column] = 0
+    return torch.from_numpy(1 + worth.argmax(axis=1)).to(raw.masks.device)
+
+
 def _fitting_mask(
     raw: RawMasks, points: NDArray[np.floating], labels: NDArray[np.integer]
 ) -> Tensor:
@@ -544,11 +580,8 @@ def _agreement(
     fit = 1.0
     corners = points[np.isin(labels, BOX_CORNERS)]
     if len(corners):
-        low, high = corners.min(axis=0)[::-1], corners.max(axis=0)[::-1]
-        found_low, found_high = np.array(box[:2]), np.array(box[2:])
-        common = np.maximum(np.minimum(high, found_high) - np.maximum(low, found_low), 0).prod()
-        areas = (high - low).prod() + (found_high - found_low).prod()
-        fit = float(common / max(areas - common, 1e-6))
+        (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
+        fit = box_overlap((y0, x0, y1, x1), box)
     clicked = np.isin(labels, (0, 1))
     if clicked.any():
         x, y = np.clip(points[clicked].astype(int), 0, len(mask) - 1).T

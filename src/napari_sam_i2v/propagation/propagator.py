@@ -10,12 +10,12 @@ import numpy as np
 from torch import Tensor
 
 from napari_sam_i2v.network.memory_filter import FilterStrategy, Selection
-from napari_sam_i2v.propagation.contest import Seen
 from napari_sam_i2v.propagation.engine import Answer, Engine, ObjectMask
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.motion import moved_views
 from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.settling import settle
 from napari_sam_i2v.propagation.track import Track
 from napari_sam_i2v.propagation.view import (
@@ -353,7 +353,7 @@ class Propagator:
                 fit = iou * _fit(box, inside.shape[0], view, self.source.shape)
                 fit *= 1.0 if score > 0 else 0.5
                 if fit > best_fit:
-                    best, best_fit = _to_movie(box, view, inside.shape[0]), fit
+                    best, best_fit = view.to_movie(box, inside.shape[0]), fit
         return best
 
     def placed(self, box: Sequence[float]) -> View:
@@ -437,9 +437,11 @@ class Propagator:
             self.recall(track, index, feature)
             for track, feature in zip(tracks, features, strict=True)
         ]
-        answers = self.engine.track(features, views, recalled)
+        published = self.view_mode == "frame"
+        seen = None if published else [track.seen for track in tracks]
+        answers = self.engine.track(features, views, recalled, seen)
         found = list(zip(features, answers, strict=True))
-        if self.view_mode != "frame":
+        if not published:
             found = settle(self, tracks, index, found, given)
         features, answers = [one for one, _ in found], [one for _, one in found]
         entries = self.engine.remember(features, answers, prompted=False)
@@ -503,14 +505,6 @@ def _holds(view: View, points: np.ndarray) -> bool:
 
 def _centre(view: View) -> tuple[float, float]:
     return view.y + view.height / 2, view.x + view.width / 2
-
-
-def _to_movie(box: Box, view: View, side: int) -> tuple[float, float, float, float]:
-    """Box in mask-logit pixels of a view -> movie pixels."""
-    scale = (view.height / side, view.width / side)
-    y0, y1 = (view.y + box[i] * scale[0] for i in (0, 2))
-    x0, x1 = (view.x + box[i] * scale[1] for i in (1, 3))
-    return y0, x0, y1, x1
 
 
 def _fit(box: Box, side: int, view: View, shape: Sequence[int]) -> float:

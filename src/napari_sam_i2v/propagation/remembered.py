@@ -13,10 +13,10 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from napari_sam_i2v.network.config import SamI2VConfig
-from napari_sam_i2v.propagation.contest import Seen
 from napari_sam_i2v.propagation.engine import Answer
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.track import Track
 from napari_sam_i2v.propagation.view import View
 
@@ -123,9 +123,10 @@ def _unpack_answer(
     )
 
 
-def _unpack_seen(facts: list[float]) -> Seen:
-    y, x, area, index = facts
-    return Seen(float(y), float(x), int(area), int(index))
+def _unpack_seen(facts: list[Any]) -> Seen:
+    y, x, area, box, index = facts
+    y0, x0, y1, x1 = map(int, box)
+    return Seen(float(y), float(x), int(area), (y0, x0, y1, x1), int(index))
 
 
 def _pack_view(view: View | None) -> list[int] | None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from napari_sam_i2v.propagation.contest import Seen
 from napari_sam_i2v.propagation.engine import Answer
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
 from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.view import View
 
 __all__ = ["Track"]

@@ -20,6 +20,7 @@ __all__ = [
     "View",
     "ViewMode",
     "bounding_box",
+    "box_overlap",
     "box_size",
     "click_views",
     "interior_point",
@@ -73,6 +74,13 @@ class View:
         scaled = offset / (self.height, self.width) * size
         return scaled[:, ::-1].astype(np.float32)
 
+    def to_movie(self, box: Sequence[float], side: int) -> tuple[float, float, float, float]:
+        """Map a box (y0, x0, y1, x1) on a grid of `side` x `side` over the view to movie pixels."""
+        scale = (self.height / side, self.width / side)
+        y0, y1 = (self.y + box[i] * scale[0] for i in (0, 2))
+        x0, x1 = (self.x + box[i] * scale[1] for i in (1, 3))
+        return y0, x0, y1, x1
+
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box | None:
     """Smallest box (y0, x0, y1, x1), ends exclusive, that holds a mask (Y, X); None if empty."""
@@ -96,6 +104,16 @@ def interior_point(mask: NDArray[np.bool_]) -> tuple[int, int]:
 def box_size(box: Sequence[float]) -> float:
     """Longer side of a box (y0, x0, y1, x1)."""
     return max(box[2] - box[0], box[3] - box[1])
+
+
+def box_overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Intersection over union, 0 .. 1, of two boxes (y0, x0, y1, x1)."""
+    height = min(one[2], other[2]) - max(one[0], other[0])
+    width = min(one[3], other[3]) - max(one[1], other[1])
+    if height <= 0 or width <= 0:
+        return 0.0
+    areas = ((y1 - y0) * (x1 - x0) for y0, x0, y1, x1 in (one, other))
+    return float(height * width / (sum(areas) - height * width))
 
 
 def window(

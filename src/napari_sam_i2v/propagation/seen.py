@@ -1,0 +1,71 @@
+"""Where an object was seen last, and how well what is found on the next frame goes with that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sam_i2v.propagation.view import Box, box_overlap
+
+if TYPE_CHECKING:
+    from napari_sam_i2v.propagation.engine import ObjectMask
+
+__all__ = ["Seen", "centre_of"]
+
+PLACE, SIZE = 0.5, 0.25
+"""Exponents of the overlap of boxes and of the ratio of areas."""
+ELSEWHERE = 0.2
+"""What counts as overlap where there is none: objects may move by more than their own length."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where an object was last seen.
+
+    Attributes
+    ----------
+    y, x
+        Centre, in pixels.
+    area
+        In pixels.
+    box
+        (y0, x0, y1, x1) in pixels, ends exclusive.
+    index
+        The frame, in the direction of the pass.
+    """
+
+    y: float
+    x: float
+    area: int
+    box: Box
+    index: int
+
+    @classmethod
+    def of(cls, found: ObjectMask, index: int) -> Seen:
+        """Describe a mask, which must not be empty."""
+        y, x = centre_of(found)
+        return cls(y, x, found.area, found.box, index)
+
+    def steadiness(self, box: Sequence[float], area: float) -> float:
+        """How little a mask has moved and grown or shrunk since, above 0 to 1.
+
+        Parameters
+        ----------
+        box
+            (y0, x0, y1, x1) of the mask in pixels.
+        area
+            In pixels, more than 0.
+        """
+        overlap = ELSEWHERE + (1 - ELSEWHERE) * box_overlap(self.box, box)
+        alike = min(area, self.area) / max(area, self.area)
+        return float(overlap**PLACE * alike**SIZE)
+
+
+def centre_of(found: ObjectMask) -> tuple[float, float]:
+    """Centre (y, x) of a mask that is not empty."""
+    rows, columns = found.mask.sum(axis=1), found.mask.sum(axis=0)
+    y, x = (float(np.average(np.arange(len(n)), weights=n)) for n in (rows, columns))
+    return y + found.box[0], x + found.box[1]
