@@ -37,7 +37,7 @@ from napari_sam_i2v.network.checkpoints import load_model
 from napari_sam_i2v.network.memory_attention import MemoryTokens
 from napari_sam_i2v.network.sam_i2v import SamI2V
 from napari_sam_i2v.prompt_files import read_prompts
-from napari_sam_i2v.propagation.engine import Answer, ObjectMask
+from napari_sam_i2v.propagation.answer import Answer, ObjectMask
 from napari_sam_i2v.propagation.propagator import Propagator
 from napari_sam_i2v.propagation.session import Session
 from napari_sam_i2v.propagation.track import Track

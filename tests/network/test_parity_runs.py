@@ -17,7 +17,7 @@ import pytest
 from napari_sam_i2v.network import SamI2V
 from napari_sam_i2v.network.memory_filter import Selection, candidates, select
 from napari_sam_i2v.network.temporal import clip_indices
-from napari_sam_i2v.propagation.engine import Answer, ObjectMask
+from napari_sam_i2v.propagation.answer import Answer, ObjectMask
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
 from napari_sam_i2v.propagation.session import FrameResult, Session
 from tests.network import golden

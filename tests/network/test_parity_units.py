@@ -16,7 +16,7 @@ from napari_sam_i2v.network.attention import scalar_code, sine_map
 from napari_sam_i2v.network.mask_decoder import choose_single, stability
 from napari_sam_i2v.network.memory_attention import MemoryTokens
 from napari_sam_i2v.network.sam_i2v import Decoded
-from napari_sam_i2v.propagation.engine import fill_holes
+from napari_sam_i2v.propagation.answer import fill_holes
 from tests.network import golden
 from tests.network.golden import check, check_known, needs_golden, rnd
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_sam_i2v.propagation.engine import Answer, Engine
+from napari_sam_i2v.propagation.answer import Answer
+from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryEntry, fingerprint
 from napari_sam_i2v.propagation.prompts import Prompt

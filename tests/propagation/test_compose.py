@@ -8,8 +8,8 @@ import itertools
 import numpy as np
 import pytest
 
+from napari_sam_i2v.propagation.answer import ObjectMask
 from napari_sam_i2v.propagation.compose import compose_labels, label_masks
-from napari_sam_i2v.propagation.engine import ObjectMask
 
 
 def mask(box: tuple[int, int, int, int], logit: float | np.ndarray) -> ObjectMask:

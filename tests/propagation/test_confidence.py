@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_sam_i2v.propagation.answer import ObjectMask
 from napari_sam_i2v.propagation.confidence import ConfidenceTable
-from napari_sam_i2v.propagation.engine import ObjectMask
 
 
 def mask(score: float, iou: float, area: int = 4) -> ObjectMask:

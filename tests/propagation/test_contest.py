@@ -11,8 +11,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from napari_sam_i2v.propagation import session as session_module
+from napari_sam_i2v.propagation.answer import Answer, ObjectMask
 from napari_sam_i2v.propagation.contest import Contest
-from napari_sam_i2v.propagation.engine import Answer, ObjectMask
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.view import View

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam_i2v.propagation.engine import Answer
+from napari_sam_i2v.propagation.answer import Answer
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.propagator import Propagator, _merit
 from napari_sam_i2v.propagation.session import Session

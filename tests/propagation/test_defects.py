@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam_i2v.propagation.engine import ObjectMask
+from napari_sam_i2v.propagation.answer import ObjectMask
 from napari_sam_i2v.propagation.frames import Contrast, FrameSource
 from napari_sam_i2v.propagation.memory_bank import MAX_CONDITIONING
 from napari_sam_i2v.propagation.prompts import Prompt

@@ -1,8 +1,6 @@
-"""The network at work on frames: batches, holes, and masks put back into the movie."""
+"""The network at work on frames, in batches."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -10,15 +8,15 @@ import torch
 from torch import Tensor
 
 from napari_sam_i2v.errors import DeviceError
-from napari_sam_i2v.network.mask_decoder import RawMasks
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation import engine as engine_module
-from napari_sam_i2v.propagation.engine import Answer, Engine, fill_holes
+from napari_sam_i2v.propagation.choosing import fitting_mask
+from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import Contrast, FrameSource
 from napari_sam_i2v.propagation.memory_bank import MAX_CONDITIONING, MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.seen import Seen
-from napari_sam_i2v.propagation.view import View, window
+from napari_sam_i2v.propagation.view import View
 from tests.network import tiny
 from tests.propagation.fakes import noise
 
@@ -28,102 +26,6 @@ WHOLE = View.whole((40, 48))
 @pytest.fixture
 def source() -> FrameSource:
     return FrameSource(noise(), Contrast(0, 255), tiny.config().image_size)
-
-
-def answer(low: Tensor, view: View, score: float = 3.0) -> Answer:
-    return Answer(view, low, low, torch.zeros(32), score, 0.7)
-
-
-# ---- holes ---------------------------------------------------------------------------------
-
-
-def holed(area: int) -> Tensor:
-    """Logits with one hole of a given area."""
-    logits = torch.ones(1, 1, 16, 16)
-    cells = [(5 + i // 3, 5 + i % 3) for i in range(area)]
-    for y, x in cells:
-        logits[0, 0, y, x] = -3
-    return logits
-
-
-@pytest.mark.parametrize("area", [1, 8])
-def test_small_holes_are_filled_on_the_cpu(area: int) -> None:
-    """Defect 8: the published network skips this without a GPU."""
-    filled = fill_holes(holed(area), 8)
-    assert (filled > 0).all()
-    assert torch.isclose(filled.min(), torch.tensor(0.1))
-    assert (filled == 1).sum() == 256 - area
-
-
-def test_larger_holes_stay() -> None:
-    logits = holed(9)
-    assert torch.equal(fill_holes(logits, 8), logits)
-
-
-def test_holes_are_8_connected() -> None:
-    logits = torch.ones(1, 1, 16, 16)
-    for i in range(9):
-        logits[0, 0, i + 2, i + 2] = -1  # a diagonal of 9 pixels is one hole
-    assert torch.equal(fill_holes(logits, 8), logits)
-    assert (fill_holes(logits, 9) > 0).all()
-
-
-def test_zero_counts_as_background() -> None:
-    logits = torch.ones(1, 1, 8, 8)
-    logits[0, 0, 3, 3] = 0
-    assert torch.isclose(fill_holes(logits, 8)[0, 0, 3, 3], torch.tensor(0.1))
-
-
-def test_no_filling() -> None:
-    assert torch.equal(fill_holes(holed(2), 0), holed(2))
-
-
-def test_every_mask_of_a_batch_is_filled_by_itself() -> None:
-    batch = torch.cat((holed(9), holed(3)))
-    filled = fill_holes(batch, 8)
-    assert torch.equal(filled[0], batch[0])
-    assert (filled[1] > 0).all()
-
-
-# ---- masks in the movie --------------------------------------------------------------------
-
-
-def test_mask_lies_in_its_view() -> None:
-    low = torch.full((1, 16, 16), -4.0)
-    low[0, 4:8, 8:16] = 4
-    view = View(10, 20, 32, 64)
-    mask = answer(low, view).paste()
-    y0, x0, y1, x1 = mask.box
-    assert abs(y0 - (10 + 8)) <= 1
-    assert abs(y1 - (10 + 16)) <= 1
-    assert abs(x0 - (20 + 32)) <= 2
-    assert x1 == 20 + 64
-    assert mask.mask.shape == mask.logits.shape == (y1 - y0, x1 - x0)
-    np.testing.assert_array_equal(mask.mask, mask.logits > 0)
-    assert all(side.any() for side in (mask.mask[0], mask.mask[-1], mask.mask[:, 0]))
-    assert mask.area == mask.mask.sum() > 0
-    assert mask.score == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-5)
-    assert mask.iou == 0.7
-
-
-@pytest.mark.parametrize(("logit", "score"), [(4.0, -1.0), (4.0, 0.0), (-4.0, 3.0)])
-def test_absent_and_empty_objects_have_no_mask(logit: float, score: float) -> None:
-    mask = answer(torch.full((1, 16, 16), logit), WHOLE, score).paste()
-    assert mask.area == 0
-    assert mask.box == (0, 0, 0, 0)
-    assert mask.mask.shape == mask.logits.shape == (0, 0)
-
-
-def test_masks_lie_inside_the_frame() -> None:
-    rng = np.random.default_rng(0)
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(50):
-        shape = tuple(rng.integers(5, 120, 2))
-        view = window(rng.uniform((0, 0), shape), float(rng.uniform(1, 200)), shape)
-        mask = answer(torch.randn(1, 16, 16, generator=generator), view).paste()
-        y0, x0, y1, x1 = mask.box
-        assert 0 <= y0 < y1 <= shape[0]
-        assert 0 <= x0 < x1 <= shape[1]
 
 
 # ---- batches -------------------------------------------------------------------------------
@@ -368,42 +270,6 @@ def test_clicks_of_several_objects_are_those_of_each(
         assert one.view == views[i]
 
 
-def raw_masks(*boxes: tuple[int, int, int, int], ious: Sequence[float]) -> RawMasks:
-    """One single mask and three candidates, of 16 x 16 pixels, which are filled boxes."""
-    masks = torch.full((1, 4, 16, 16), -5.0)
-    for k, (y0, x0, y1, x1) in enumerate(boxes):
-        masks[0, k, y0:y1, x0:x1] = 5.0
-    return RawMasks(masks, torch.tensor([ious]), torch.zeros(1, 4, 32), torch.ones(1, 1))
-
-
-SMALL, LARGE = (6, 6, 9, 9), (3, 3, 12, 12)
-
-
-@pytest.mark.parametrize(
-    ("points", "labels", "wanted"),
-    [
-        pytest.param([(7, 7)], [1], 1, id="a click has three candidates"),
-        pytest.param([(3, 3), (12, 12)], [2, 3], 2, id="a box is filled"),
-        pytest.param([(6, 6), (9, 9)], [2, 3], 0, id="and not overflown"),
-        pytest.param([(7, 7), (4, 4)], [1, 1], 2, id="clicks are inside"),
-        pytest.param([(7, 7), (4, 4)], [1, 0], 0, id="or outside"),
-    ],
-)
-def test_the_mask_that_fits_its_prompts_is_chosen(
-    points: list[tuple[int, int]], labels: list[int], wanted: int
-) -> None:
-    raw = raw_masks(SMALL, SMALL, LARGE, (0, 0, 16, 16), ious=(0.9, 0.8, 0.7, 0.6))
-    xy, kinds = np.array(points, np.float32), np.array(labels)
-    assert engine_module._fitting_mask(raw, xy, kinds).tolist() == [wanted]
-
-
-def test_an_unstable_single_mask_is_not_chosen() -> None:
-    raw = raw_masks(LARGE, SMALL, LARGE, SMALL, ious=(0.9, 0.8, 0.7, 0.6))
-    raw.masks[0, 0, 3:5] = 0.01  # inside at one threshold, outside at another
-    points, labels = np.array([(3, 3), (12, 12)], np.float32), np.array([2, 3])
-    assert engine_module._fitting_mask(raw, points, labels).tolist() == [2]
-
-
 def test_prompts_choose_as_published_unless_fitting_is_asked_for(source: FrameSource) -> None:
     engine = Engine(tiny.shared())
     feature = engine.encode(source, 3, [WHOLE])[0]
@@ -413,26 +279,10 @@ def test_prompts_choose_as_published_unless_fitting_is_asked_for(source: FrameSo
         decoded = engine.model.decode_prompts(feature[None], points, labels)
         assert decoded.raw is not None
         scale = engine.config.mask_size / engine.config.image_size
-        best = engine_module._fitting_mask(
-            decoded.raw, points[0].numpy() * scale, labels[0].numpy()
-        )
+        best = fitting_mask(decoded.raw, points[0].numpy() * scale, labels[0].numpy())
         fitting = engine.model.choose(decoded.raw, best)
     assert torch.equal(engine.prompt(feature, [box], WHOLE).stored, decoded.low[0])
     assert torch.equal(engine.prompt(feature, [box], WHOLE, fitting=True).stored, fitting.low[0])
-
-
-def test_of_candidates_the_one_that_goes_with_the_past_is_chosen() -> None:
-    # Seen through a window at (100, 200), in which a mask pixel is two movie pixels wide.
-    view = View(100, 200, 32, 32)
-    raw = raw_masks(LARGE, SMALL, LARGE, (0, 0, 0, 0), ious=(0.9, 0.6, 0.7, 0.8))
-
-    def chosen(last: Seen | None) -> list[int]:
-        return engine_module._steady_masks(raw, [view], [last]).tolist()
-
-    assert chosen(None) == [3], "as published"
-    assert chosen(Seen(115, 215, 324, (106, 206, 124, 224), 4)) == [2]
-    assert chosen(Seen(115, 215, 36, (112, 212, 118, 218), 4)) == [1]
-    assert chosen(Seen(5, 5, 36, (2, 2, 8, 8), 4)) == [1], "far away, its size still counts"
 
 
 def test_candidates_are_chosen_by_the_past_where_it_is_given(source: FrameSource) -> None:

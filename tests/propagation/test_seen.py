@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_sam_i2v.propagation.engine import ObjectMask
+from napari_sam_i2v.propagation.answer import ObjectMask
 from napari_sam_i2v.propagation.seen import Seen
 from tests.propagation.test_contest import square
 

@@ -18,7 +18,7 @@ from tests.widget.test_tracking import Told, bench_of, click, drive, planes
 from torch import Tensor
 
 from napari_sam_i2v.propagation import session as session_module
-from napari_sam_i2v.propagation.engine import Answer
+from napari_sam_i2v.propagation.answer import Answer
 from napari_sam_i2v.propagation.view import View
 from napari_sam_i2v.widget.tracking import TrackController
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_sam_i2v.propagation.engine import ObjectMask
+from napari_sam_i2v.propagation.answer import ObjectMask
 
 __all__ = ["compose_labels", "label_masks"]
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from napari_sam_i2v.propagation.engine import ObjectMask
+    from napari_sam_i2v.propagation.answer import ObjectMask
 
 __all__ = ["DOUBTFUL_BELOW", "ConfidenceTable", "FrameConfidence"]
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from napari_sam_i2v.propagation.engine import ObjectMask
+from napari_sam_i2v.propagation.answer import ObjectMask
 from napari_sam_i2v.propagation.seen import Seen, centre_of
 
 __all__ = ["Claims", "Contest"]

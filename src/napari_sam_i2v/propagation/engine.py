@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
 from napari_sam_i2v.errors import DeviceError
 from napari_sam_i2v.network.device import Precision, autocast
-from napari_sam_i2v.network.mask_decoder import RawMasks, is_stable
 from napari_sam_i2v.network.memory_filter import Selection
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
 from napari_sam_i2v.network.sam_i2v import ABSENT, Decoded, SamI2V
 from napari_sam_i2v.network.temporal import clip_indices
+from napari_sam_i2v.propagation.answer import Answer, fill_holes
+from napari_sam_i2v.propagation.choosing import fitting_mask, steady_masks
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import (
     MemoryBank,
@@ -32,16 +31,12 @@ from napari_sam_i2v.propagation.memory_bank import (
 )
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.seen import Seen
-from napari_sam_i2v.propagation.view import Box, View, bounding_box, box_overlap
+from napari_sam_i2v.propagation.view import View
 
-__all__ = ["Answer", "Engine", "ObjectMask", "fill_holes"]
+__all__ = ["Engine"]
 
-FILLED = 0.1
-"""Logit of a filled hole."""
 LOGIT_CLAMP = 32.0
 """Range of the previous answer when it is fed back as a prompt."""
-CERTAIN = 1000.0
-"""Logit of a pixel that a user painted."""
 TOKENS_AT_ONCE = 2**17
 """Memory tokens attended to in one batch: bounds temporaries to some hundred MB."""
 PIXELS_AT_ONCE = 2**20
@@ -56,140 +51,6 @@ KEPT_BYTES = 2**26
 _Value = TypeVar("_Value")
 _Item = TypeVar("_Item")
 _BySource: TypeAlias = WeakKeyDictionary[FrameSource, _Value]
-
-
-@dataclass(frozen=True, eq=False)
-class ObjectMask:
-    """An object on a frame.
-
-    Attributes
-    ----------
-    box
-        (y0, x0, y1, x1) in data pixels, ends exclusive: where `mask` lies.
-    mask
-        (y1 - y0, x1 - x0) bool; empty where the object is absent.
-    score
-        Probability, 0 .. 1, that the object is on the frame.
-    iou
-        Predicted overlap, 0 .. 1, of the mask with the truth.
-    logits
-        Mask logits of the same shape, by which overlaps are resolved.
-    """
-
-    box: Box
-    mask: NDArray[np.bool_]
-    score: float
-    iou: float
-    logits: NDArray[np.float16]
-
-    @classmethod
-    def given(cls, mask: NDArray[np.bool_], y: int = 0, x: int = 0) -> ObjectMask | None:
-        """Take a mask, whose first pixel is (y, x), as certain; None if it is empty."""
-        box = bounding_box(mask)
-        if box is None:
-            return None
-        y0, x0, y1, x1 = box
-        crop = mask[y0:y1, x0:x1].copy()
-        logits = np.where(crop, CERTAIN, -CERTAIN).astype(np.float16)
-        return cls((y0 + y, x0 + x, y1 + y, x1 + x), crop, 1.0, 1.0, logits)
-
-    @property
-    def area(self) -> int:
-        """Pixels of the mask."""
-        return int(self.mask.sum())
-
-    def on(self, shape: Sequence[int]) -> NDArray[np.bool_]:
-        """Mask on a whole frame of `shape` (Y, X)."""
-        plane = np.zeros(tuple(shape[:2]), bool)
-        y0, x0, y1, x1 = self.box
-        plane[y0:y1, x0:x1] = self.mask
-        return plane
-
-    def common(self, other: ObjectMask) -> int:
-        """Pixels that two masks have in common."""
-        y0, x0 = max(self.box[0], other.box[0]), max(self.box[1], other.box[1])
-        y1, x1 = min(self.box[2], other.box[2]), min(self.box[3], other.box[3])
-        if y0 >= y1 or x0 >= x1:
-            return 0
-        ours, theirs = (
-            one.mask[y0 - one.box[0] : y1 - one.box[0], x0 - one.box[1] : x1 - one.box[1]]
-            for one in (self, other)
-        )
-        return int((ours & theirs).sum())
-
-    def is_same_as(self, other: ObjectMask) -> bool:
-        """Whether more than half of either mask is in the other, too."""
-        common = self.common(other)
-        return common > 0.5 * max(self.area, other.area) if common else False
-
-    @property
-    def confidence(self) -> float:
-        """Overlap with the truth that the network expects: score times predicted IoU, 0 .. 1."""
-        return self.score * self.iou
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """The network's answer for one object on one frame, as seen through a view.
-
-    `low` (1, m, m) logits after hole filling, `stored` (1, m, m) as the network gave them,
-    `pointer` (C,), `score` a logit and `iou` 0 .. 1. `exact` (Y, X) is the frame's mask where one
-    was given: what a user painted stays as it was painted, whatever the network's resolution.
-    """
-
-    view: View
-    low: Tensor
-    stored: Tensor
-    pointer: Tensor
-    score: float
-    iou: float
-    exact: NDArray[np.bool_] | None = None
-
-    def paste(self) -> ObjectMask:
-        """Mask in movie pixels."""
-        return self._pasted
-
-    @cached_property
-    def _pasted(self) -> ObjectMask:
-        # Asked for twice a frame: to move the window, and to write the labels.
-        probability = float(torch.tensor(self.score).sigmoid())
-        empty = np.zeros((0, 0))
-        absent = ObjectMask((0, 0, 0, 0), empty.astype(bool), probability, self.iou,
-                            empty.astype(np.float16))  # fmt: skip
-        if self.exact is not None:
-            return ObjectMask.given(self.exact) or absent
-        if self.score <= 0:
-            return absent
-        view = self.view
-        size = (view.height, view.width)
-        logits = F.interpolate(self.low[None], size=size, mode="bilinear")[0, 0].cpu().numpy()
-        box = bounding_box(logits > 0)
-        if box is None:
-            return absent
-        y0, x0, y1, x1 = box
-        crop = logits[y0:y1, x0:x1]
-        place = (y0 + view.y, x0 + view.x, y1 + view.y, x1 + view.x)
-        clipped = np.clip(crop, -1000, 1000).astype(np.float16)
-        return ObjectMask(place, crop > 0, probability, self.iou, clipped)
-
-
-def fill_holes(logits: Tensor, area: int) -> Tensor:
-    """Set 8-connected background components of at most `area` pixels to a small positive logit.
-
-    `logits` is (B, 1, m, m).
-    """
-    if area <= 0:
-        return logits
-    hole = logits.cpu().numpy() <= 0
-    filled = np.zeros_like(hole)
-    for i, plane in enumerate(hole[:, 0]):
-        labels, count = ndimage.label(plane, structure=np.ones((3, 3)))
-        sizes = np.bincount(labels.ravel(), minlength=count + 1)
-        small = sizes <= area
-        small[0] = False  # label 0 is the foreground
-        filled[i, 0] = small[labels]
-    mask = torch.from_numpy(filled).to(logits.device)
-    return torch.where(mask, torch.as_tensor(FILLED, dtype=logits.dtype), logits)
 
 
 class Engine:
@@ -315,7 +176,7 @@ class Engine:
                 )
                 if fitting and decoded.raw is not None:
                     scale = self.config.mask_size / self.config.image_size
-                    best = _fitting_mask(decoded.raw, points[0].numpy() * scale, labels[0].numpy())
+                    best = fitting_mask(decoded.raw, points[0].numpy() * scale, labels[0].numpy())
                     decoded = self.model.choose(decoded.raw, best)
             answer = self._answers(decoded, [view])[0]
             previous = answer.low
@@ -417,7 +278,7 @@ class Engine:
             decoded = self.model.track(_stacked(features, chunk), stack_memories(banks, chosen))
             some = [views[i] for i in chunk]
             if seen is not None and decoded.raw is not None:
-                steady = _steady_masks(decoded.raw, some, [seen[i] for i in chunk])
+                steady = steady_masks(decoded.raw, some, [seen[i] for i in chunk])
                 decoded = self.model.choose(decoded.raw, steady)
             return self._answers(decoded, some)
 
@@ -532,61 +393,6 @@ class Engine:
             labels += prompt.labels.tolist()
         xy = view.to_network(np.concatenate(parts), self.config.image_size)
         return torch.from_numpy(xy)[None], torch.tensor([labels])
-
-
-def _steady_masks(raw: RawMasks, views: Sequence[View], seen: Sequence[Seen | None]) -> Tensor:
-    """Numbers (B,) of the candidates with the best predicted IoU, times steadiness."""
-    masks = (raw.masks[:, 1:] > 0).cpu().numpy()
-    worth = raw.ious[:, 1:].float().cpu().numpy().copy()
-    for row, (view, last) in enumerate(zip(views, seen, strict=True)):
-        if last is None:
-            continue
-        side = masks.shape[-1]
-        pixel = view.height * view.width / side**2
-        for column, mask in enumerate(masks[row]):
-            box = bounding_box(mask)
-            if box is not None:
-                area = float(mask.sum()) * pixel
-                worth[row, column] *= last.steadiness(view.to_movie(box, side), area)
-            else:
-                worth[row, column] = 0
-    return torch.from_numpy(1 + worth.argmax(axis=1)).to(raw.masks.device)
-
-
-def _fitting_mask(
-    raw: RawMasks, points: NDArray[np.floating], labels: NDArray[np.integer]
-) -> Tensor:
-    """Number (1,) of the mask that its predicted IoU and the prompts agree on most.
-
-    Points (P, 2) are (x, y) in mask pixels. A single point has three candidates; more prompts
-    have the single mask, too, if it is stable.
-    """
-    first = 0 if len(points) > 1 and bool(is_stable(raw.masks[:, 0])) else 1
-    masks = (raw.masks[0, first:] > 0).cpu().numpy()
-    worth = [
-        iou * _agreement(mask, points, labels)
-        for iou, mask in zip(raw.ious[0, first:].tolist(), masks, strict=True)
-    ]
-    return torch.tensor([first + int(np.argmax(worth))], device=raw.masks.device)
-
-
-def _agreement(
-    mask: NDArray[np.bool_], points: NDArray[np.floating], labels: NDArray[np.integer]
-) -> float:
-    """Share of clicks that a mask agrees with, times its box's overlap with a box prompt."""
-    box = bounding_box(mask)
-    if box is None:
-        return 0.0
-    fit = 1.0
-    corners = points[np.isin(labels, BOX_CORNERS)]
-    if len(corners):
-        (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
-        fit = box_overlap((y0, x0, y1, x1), box)
-    clicked = np.isin(labels, (0, 1))
-    if clicked.any():
-        x, y = np.clip(points[clicked].astype(int), 0, len(mask) - 1).T
-        fit *= float((mask[y, x] == (labels[clicked] == 1)).mean())
-    return fit
 
 
 def _as_prompt(logits: Tensor | None) -> Tensor | None:

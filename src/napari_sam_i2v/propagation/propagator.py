@@ -10,7 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from napari_sam_i2v.network.memory_filter import FilterStrategy, Selection
-from napari_sam_i2v.propagation.engine import Answer, Engine, ObjectMask
+from napari_sam_i2v.propagation.answer import Answer, ObjectMask
+from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.motion import moved_views

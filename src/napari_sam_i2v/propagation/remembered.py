@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from napari_sam_i2v.network.config import SamI2VConfig
-from napari_sam_i2v.propagation.engine import Answer
+from napari_sam_i2v.propagation.answer import Answer
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.seen import Seen

@@ -11,7 +11,7 @@ import numpy as np
 from napari_sam_i2v.propagation.view import Box, box_overlap
 
 if TYPE_CHECKING:
-    from napari_sam_i2v.propagation.engine import ObjectMask
+    from napari_sam_i2v.propagation.answer import ObjectMask
 
 __all__ = ["Seen", "centre_of"]
 

@@ -18,6 +18,7 @@ from napari_sam_i2v.network.checkpoints import load_model
 from napari_sam_i2v.network.device import resolve_device, resolve_precision
 from napari_sam_i2v.network.memory_filter import FilterStrategy
 from napari_sam_i2v.network.sam_i2v import SamI2V
+from napari_sam_i2v.propagation.answer import Answer, ObjectMask
 from napari_sam_i2v.propagation.checks import (
     as_box,
     check_choice,
@@ -29,7 +30,7 @@ from napari_sam_i2v.propagation.checks import (
 from napari_sam_i2v.propagation.compose import compose_labels, label_masks
 from napari_sam_i2v.propagation.confidence import ConfidenceTable
 from napari_sam_i2v.propagation.edits import ObjectState
-from napari_sam_i2v.propagation.engine import Answer, Engine, ObjectMask
+from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import FrameSource, MovieLike, estimate_contrast
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
 from napari_sam_i2v.propagation.progress import Locks, Progress

@@ -1,0 +1,157 @@
+"""What the network said of an object on a frame, and the mask in movie pixels that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_sam_i2v.propagation.view import Box, View, bounding_box
+
+__all__ = ["Answer", "ObjectMask", "fill_holes"]
+
+FILLED = 0.1
+"""Logit of a filled hole."""
+CERTAIN = 1000.0
+"""Logit of a pixel that a user painted."""
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectMask:
+    """An object on a frame.
+
+    Attributes
+    ----------
+    box
+        (y0, x0, y1, x1) in data pixels, ends exclusive: where `mask` lies.
+    mask
+        (y1 - y0, x1 - x0) bool; empty where the object is absent.
+    score
+        Probability, 0 .. 1, that the object is on the frame.
+    iou
+        Predicted overlap, 0 .. 1, of the mask with the truth.
+    logits
+        Mask logits of the same shape, by which overlaps are resolved.
+    """
+
+    box: Box
+    mask: NDArray[np.bool_]
+    score: float
+    iou: float
+    logits: NDArray[np.float16]
+
+    @classmethod
+    def given(cls, mask: NDArray[np.bool_], y: int = 0, x: int = 0) -> ObjectMask | None:
+        """Take a mask, whose first pixel is (y, x), as certain; None if it is empty."""
+        box = bounding_box(mask)
+        if box is None:
+            return None
+        y0, x0, y1, x1 = box
+        crop = mask[y0:y1, x0:x1].copy()
+        logits = np.where(crop, CERTAIN, -CERTAIN).astype(np.float16)
+        return cls((y0 + y, x0 + x, y1 + y, x1 + x), crop, 1.0, 1.0, logits)
+
+    @property
+    def area(self) -> int:
+        """Pixels of the mask."""
+        return int(self.mask.sum())
+
+    def on(self, shape: Sequence[int]) -> NDArray[np.bool_]:
+        """Mask on a whole frame of `shape` (Y, X)."""
+        plane = np.zeros(tuple(shape[:2]), bool)
+        y0, x0, y1, x1 = self.box
+        plane[y0:y1, x0:x1] = self.mask
+        return plane
+
+    def common(self, other: ObjectMask) -> int:
+        """Pixels that two masks have in common."""
+        y0, x0 = max(self.box[0], other.box[0]), max(self.box[1], other.box[1])
+        y1, x1 = min(self.box[2], other.box[2]), min(self.box[3], other.box[3])
+        if y0 >= y1 or x0 >= x1:
+            return 0
+        ours, theirs = (
+            one.mask[y0 - one.box[0] : y1 - one.box[0], x0 - one.box[1] : x1 - one.box[1]]
+            for one in (self, other)
+        )
+        return int((ours & theirs).sum())
+
+    def is_same_as(self, other: ObjectMask) -> bool:
+        """Whether more than half of either mask is in the other, too."""
+        common = self.common(other)
+        return common > 0.5 * max(self.area, other.area) if common else False
+
+    @property
+    def confidence(self) -> float:
+        """Overlap with the truth that the network expects: score times predicted IoU, 0 .. 1."""
+        return self.score * self.iou
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The network's answer for one object on one frame, as seen through a view.
+
+    `low` (1, m, m) logits after hole filling, `stored` (1, m, m) as the network gave them,
+    `pointer` (C,), `score` a logit and `iou` 0 .. 1. `exact` (Y, X) is the frame's mask where one
+    was given: what a user painted stays as it was painted, whatever the network's resolution.
+    """
+
+    view: View
+    low: Tensor
+    stored: Tensor
+    pointer: Tensor
+    score: float
+    iou: float
+    exact: NDArray[np.bool_] | None = None
+
+    def paste(self) -> ObjectMask:
+        """Mask in movie pixels."""
+        return self._pasted
+
+    @cached_property
+    def _pasted(self) -> ObjectMask:
+        # Asked for twice a frame: to move the window, and to write the labels.
+        probability = float(torch.tensor(self.score).sigmoid())
+        empty = np.zeros((0, 0))
+        absent = ObjectMask((0, 0, 0, 0), empty.astype(bool), probability, self.iou,
+                            empty.astype(np.float16))  # fmt: skip
+        if self.exact is not None:
+            return ObjectMask.given(self.exact) or absent
+        if self.score <= 0:
+            return absent
+        view = self.view
+        size = (view.height, view.width)
+        logits = F.interpolate(self.low[None], size=size, mode="bilinear")[0, 0].cpu().numpy()
+        box = bounding_box(logits > 0)
+        if box is None:
+            return absent
+        y0, x0, y1, x1 = box
+        crop = logits[y0:y1, x0:x1]
+        place = (y0 + view.y, x0 + view.x, y1 + view.y, x1 + view.x)
+        clipped = np.clip(crop, -1000, 1000).astype(np.float16)
+        return ObjectMask(place, crop > 0, probability, self.iou, clipped)
+
+
+def fill_holes(logits: Tensor, area: int) -> Tensor:
+    """Set 8-connected background components of at most `area` pixels to a small positive logit.
+
+    `logits` is (B, 1, m, m).
+    """
+    if area <= 0:
+        return logits
+    hole = logits.cpu().numpy() <= 0
+    filled = np.zeros_like(hole)
+    for i, plane in enumerate(hole[:, 0]):
+        labels, count = ndimage.label(plane, structure=np.ones((3, 3)))
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)
+        small = sizes <= area
+        small[0] = False  # label 0 is the foreground
+        filled[i, 0] = small[labels]
+    mask = torch.from_numpy(filled).to(logits.device)
+    return torch.where(mask, torch.as_tensor(FILLED, dtype=logits.dtype), logits)
