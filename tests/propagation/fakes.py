@@ -101,7 +101,6 @@ class BrightEngine(Engine):
         *,
         recalled: Any = None,
         previous: Tensor | None = None,
-        fitting: bool = False,
     ) -> Answer:
         prompt = rounds[-1]
         if prompt.mask is not None:
@@ -135,7 +134,7 @@ class BrightEngine(Engine):
         features: Sequence[Tensor],
         views: Sequence[View],
         recalled: Sequence[Any],
-        seen: Sequence[Any] | None = None,
+        seen: Sequence[Any],
     ) -> list[Answer]:
         answers = []
         for feature, view, (bank, selection) in zip(features, views, recalled, strict=True):

@@ -124,7 +124,7 @@ class Confused(BrightEngine):
         features: Sequence[Tensor],
         views: Sequence[View],
         recalled: object,
-        seen: object = None,
+        seen: object,
     ) -> list[Answer]:
         return [self._part(f, v, None) for f, v in zip(features, views, strict=True)]
 

@@ -10,10 +10,15 @@ from torch import Tensor
 from napari_sam_i2v.errors import DeviceError
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation import engine as engine_module
-from napari_sam_i2v.propagation.choosing import fitting_mask
+from napari_sam_i2v.propagation.choosing import fitting_mask, steady_masks
 from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import Contrast, FrameSource
-from napari_sam_i2v.propagation.memory_bank import MAX_CONDITIONING, MemoryBank, MemoryEntry
+from napari_sam_i2v.propagation.memory_bank import (
+    MAX_CONDITIONING,
+    MemoryBank,
+    MemoryEntry,
+    stack_memories,
+)
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.view import View
@@ -99,10 +104,10 @@ def test_objects_in_one_view_are_tracked_together(
         "track",
         lambda f, m: (shapes.append((len(f), len(m.spatial))), original(f, m))[1],
     )
-    found = engine.track(features, views, recalled)  # type: ignore[arg-type]
+    found = engine.track(features, views, recalled, [None] * len(views))  # type: ignore[arg-type]
     assert sorted(shapes) == [(1, 1), (1, 3)]
     for i in range(4):
-        alone = engine.track([features[i]], [views[i]], [recalled[i]])[0]  # type: ignore[list-item]
+        alone = engine.track([features[i]], [views[i]], [recalled[i]], [None])[0]  # type: ignore[list-item]
         torch.testing.assert_close(found[i].stored, alone.stored, atol=2e-3, rtol=1e-3)
         assert found[i].view == views[i]
     monkeypatch.setattr(engine_module, "PIXELS_AT_ONCE", 1)  # each in a batch of its own
@@ -125,10 +130,10 @@ def test_batches_of_any_size_give_the_same(
     features = engine.encode(source, 8, views)
     recalled = [(b, b.filter(8, f)) for b, f in zip(banks, features, strict=True)]
     assert len({len(s.frames) for _, s in recalled}) > 1  # type: ignore[union-attr]
-    together = engine.track(features, views, recalled)  # type: ignore[arg-type]
+    together = engine.track(features, views, recalled, [None] * len(views))  # type: ignore[arg-type]
     monkeypatch.setattr(engine_module, "TOKENS_AT_ONCE", 1)
     monkeypatch.setattr(engine_module, "PIXELS_AT_ONCE", 1)
-    alone = engine.track(engine.encode(source, 8, views), views, recalled)  # type: ignore[arg-type]
+    alone = engine.track(engine.encode(source, 8, views), views, recalled, [None] * len(views))  # type: ignore[arg-type]
     for a, b in zip(together, alone, strict=True):
         torch.testing.assert_close(a.stored, b.stored, atol=2e-3, rtol=1e-3)
         torch.testing.assert_close(a.pointer, b.pointer, atol=1e-3, rtol=1e-3)
@@ -150,12 +155,12 @@ def test_batches_are_halved_where_memory_is_too_small(
     banks, views = remembered(engine, source, [(0,), (3,), (0, 4), (5,)])
     features = engine.encode(source, 8, views)
     recalled = [(b, b.filter(8, f)) for b, f in zip(banks, features, strict=True)]
-    together = engine.track(features, views, recalled)  # type: ignore[arg-type]
+    together = engine.track(features, views, recalled, [None] * len(views))  # type: ignore[arg-type]
     entries = engine.remember(features, together, prompted=False)
     sizes = poor(engine, monkeypatch, error, most=1)
     engine.forget(source)
     again = engine.encode(source, 8, views)
-    answers = engine.track(again, views, recalled)  # type: ignore[arg-type]
+    answers = engine.track(again, views, recalled, [None] * len(views))  # type: ignore[arg-type]
     for a, b in zip(together, answers, strict=True):
         torch.testing.assert_close(a.stored, b.stored, atol=2e-3, rtol=1e-3)
     for one, two in zip(entries, engine.remember(features, answers, prompted=False), strict=True):
@@ -246,7 +251,7 @@ def test_rounds_see_the_answer_before_them(source: FrameSource) -> None:
 def test_clicks_of_several_objects_are_those_of_each(
     source: FrameSource, monkeypatch: pytest.MonkeyPatch, remembering: bool
 ) -> None:
-    engine = Engine(tiny.shared())
+    engine = Engine(tiny.shared(), published=True)
     banks, views = remembered(engine, source, [(0,), (3,), (0, 4), (5,)])
     features = engine.encode(source, 8, views)
     recalled = [(b, b.filter(8, f)) for b, f in zip(banks, features, strict=True)]
@@ -270,8 +275,8 @@ def test_clicks_of_several_objects_are_those_of_each(
         assert one.view == views[i]
 
 
-def test_prompts_choose_as_published_unless_fitting_is_asked_for(source: FrameSource) -> None:
-    engine = Engine(tiny.shared())
+def test_prompts_choose_what_fits_or_as_published(source: FrameSource) -> None:
+    engine, published = Engine(tiny.shared()), Engine(tiny.shared(), published=True)
     feature = engine.encode(source, 3, [WHOLE])[0]
     box = Prompt(1, 3, box=np.array([4.0, 4.0, 36.0, 44.0]))
     points, labels = engine._network_points(box, WHOLE)
@@ -281,26 +286,28 @@ def test_prompts_choose_as_published_unless_fitting_is_asked_for(source: FrameSo
         scale = engine.config.mask_size / engine.config.image_size
         best = fitting_mask(decoded.raw, points[0].numpy() * scale, labels[0].numpy())
         fitting = engine.model.choose(decoded.raw, best)
-    assert torch.equal(engine.prompt(feature, [box], WHOLE).stored, decoded.low[0])
-    assert torch.equal(engine.prompt(feature, [box], WHOLE, fitting=True).stored, fitting.low[0])
+    assert torch.equal(published.prompt(feature, [box], WHOLE).stored, decoded.low[0])
+    assert torch.equal(engine.prompt(feature, [box], WHOLE).stored, fitting.low[0])
 
 
-def test_candidates_are_chosen_by_the_past_where_it_is_given(source: FrameSource) -> None:
-    engine = Engine(tiny.shared())
+def test_candidates_are_chosen_by_the_past_or_as_published(source: FrameSource) -> None:
+    engine, published = Engine(tiny.shared()), Engine(tiny.shared(), published=True)
     banks, _ = remembered(engine, source, [(0,), (2,)])
     views = [View(4, 4, 32, 32), WHOLE]
     features = engine.encode(source, 8, views)
     recalled = [(b, b.filter(8, f)) for b, f in zip(banks, features, strict=True)]
-    published = engine.track(features, views, recalled)  # type: ignore[arg-type]
-    unknown = engine.track(features, views, recalled, [None, None])  # type: ignore[arg-type]
-    for one, other in zip(published, unknown, strict=True):
-        assert torch.equal(one.stored, other.stored)
-        assert one.iou == other.iou
     seen = [Seen(5, 6, 4, (4, 5, 6, 7), 7), Seen(20, 24, 1900, (0, 0, 40, 48), 7)]
-    steady = engine.track(features, views, recalled, seen)  # type: ignore[arg-type]
-    for i in range(2):
-        alone = engine.track([features[i]], [views[i]], [recalled[i]], [seen[i]])  # type: ignore[list-item]
-        torch.testing.assert_close(steady[i].stored, alone[0].stored, atol=2e-3, rtol=1e-3)
+    with torch.inference_mode():
+        for i in range(2):
+            bank, chosen = recalled[i]
+            assert chosen is not None
+            decoded = engine.model.track(features[i][None], stack_memories([bank], [chosen]))
+            assert decoded.raw is not None
+            steady = steady_masks(decoded.raw, [views[i]], [seen[i]])
+            wanted = engine.model.choose(decoded.raw, steady)
+            one = [features[i]], [views[i]], [(bank, chosen)], [seen[i]]
+            torch.testing.assert_close(engine.track(*one)[0].stored, wanted.low[0])
+            torch.testing.assert_close(published.track(*one)[0].stored, decoded.low[0])
 
 
 def test_absent_instead_of_an_answer(source: FrameSource) -> None:

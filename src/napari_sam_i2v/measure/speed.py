@@ -221,10 +221,13 @@ def _object_step(
 ) -> float:
     """Seconds to track and remember one of a batch of objects that all look at one view."""
     from napari_sam_i2v.propagation.memory_bank import MemoryBank
+    from napari_sam_i2v.propagation.seen import Seen
     from napari_sam_i2v.propagation.view import View
 
     whole, count = View.whole(shape), min(AT_ONCE, len(job.prompts))
     answer = engine.prompt(feature, [job.prompts[0]], whole)
+    mask = answer.paste()
+    seen = Seen.of(mask, 0) if mask.area else None
     entry = engine.remember([feature], [answer], prompted=True)[0]
     bank = MemoryBank(engine.config)
     bank.remember(0, entry, prompted=True)
@@ -236,7 +239,7 @@ def _object_step(
         chosen = bank.filter(bank.reach + 1, feature)
         if chosen is None:
             raise RuntimeError("The bank holds a prompted frame.")
-        answers = engine.track(features, views, [(bank, chosen)] * count)
+        answers = engine.track(features, views, [(bank, chosen)] * count, [seen] * count)
         engine.remember(features, answers, prompted=False)
 
     return _median_time([step] * REPEATS, finish) / count

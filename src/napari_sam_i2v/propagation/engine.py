@@ -62,10 +62,15 @@ class Engine:
         In evaluation mode, on its device.
     precision
         Arithmetic of the network.
+    published
+        Choose among the masks that the network offers by what it says of them alone, as
+        published, and not by how they go with prompts and with the past, too.
     """
 
-    def __init__(self, model: SamI2V, precision: Precision = "fp32") -> None:
-        self.model, self.precision = model, precision
+    def __init__(
+        self, model: SamI2V, precision: Precision = "fp32", *, published: bool = False
+    ) -> None:
+        self.model, self.precision, self.published = model, precision, published
         self.config = model.config
         self._most = MOST_AT_ONCE
         # Both go with the source.
@@ -120,7 +125,6 @@ class Engine:
         *,
         recalled: tuple[MemoryBank, Selection] | None = None,
         previous: Tensor | None = None,
-        fitting: bool = False,
     ) -> Answer:
         """Answer rounds of prompts one after the other, each seeing the answer before it.
 
@@ -134,17 +138,12 @@ class Engine:
             Memory, where the prompts correct a tracked frame.
         previous
             (1, m, m) logits to be corrected.
-        fitting
-            Choose the mask that does what the prompts say, too, and not by predicted IoU alone,
-            as published.
         """
         if not rounds:
             raise ValueError("At least one round of prompts is required.")
 
         def answered(batch: Sequence[Sequence[Prompt]]) -> list[Answer]:
-            return [
-                self._prompted(feature, one, view, recalled, previous, fitting) for one in batch
-            ]
+            return [self._prompted(feature, one, view, recalled, previous) for one in batch]
 
         return self._fitting([rounds], answered)[0]
 
@@ -155,7 +154,6 @@ class Engine:
         view: View,
         recalled: tuple[MemoryBank, Selection] | None,
         previous: Tensor | None,
-        fitting: bool,
     ) -> Answer:
         memory = None if recalled is None else stack_memories([recalled[0]], [recalled[1]])
         points = torch.zeros(1, 0, 2)
@@ -174,7 +172,7 @@ class Engine:
                     mask_logits=_as_prompt(previous),
                     memory=memory,
                 )
-                if fitting and decoded.raw is not None:
+                if decoded.raw is not None and not self.published:
                     scale = self.config.mask_size / self.config.image_size
                     best = fitting_mask(decoded.raw, points[0].numpy() * scale, labels[0].numpy())
                     decoded = self.model.choose(decoded.raw, best)
@@ -258,7 +256,7 @@ class Engine:
         features: Sequence[Tensor],
         views: Sequence[View],
         recalled: Sequence[tuple[MemoryBank, Selection]],
-        seen: Sequence[Seen | None] | None = None,
+        seen: Sequence[Seen | None],
     ) -> list[Answer]:
         """Find objects on a frame from what each remembers.
 
@@ -269,15 +267,15 @@ class Engine:
         recalled
             Memories.
         seen
-            Where each was seen last, so that of the network's candidates the one is chosen that
-            goes with that, too. Without it predicted IoU alone chooses, as published.
+            Where each was seen last: of the network's candidates, the one is chosen that goes
+            with that, too.
         """
 
         def found(chunk: Sequence[int]) -> list[Answer]:
             banks, chosen = zip(*(recalled[i] for i in chunk), strict=True)
             decoded = self.model.track(_stacked(features, chunk), stack_memories(banks, chosen))
             some = [views[i] for i in chunk]
-            if seen is not None and decoded.raw is not None:
+            if decoded.raw is not None and not self.published:
                 steady = steady_masks(decoded.raw, some, [seen[i] for i in chunk])
                 decoded = self.model.choose(decoded.raw, steady)
             return self._answers(decoded, some)

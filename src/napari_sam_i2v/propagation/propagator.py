@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from torch import Tensor
@@ -176,10 +177,11 @@ class Propagator:
         view = self._tracking_view(track, rounds, index)
         feature = self.engine.encode(self.source, index, [view])[0]
         recalled = self.recall(track, index, feature)
-        low = self.engine.track([feature], [view], [recalled])[0].low
-        found = [(feature, self._prompted(feature, rounds, view, recalled=recalled, previous=low))]
+        low = self.engine.track([feature], [view], [recalled], [track.seen])[0].low
+        ask = partial(self.engine.prompt, feature, rounds, view, previous=low)
+        found = [(feature, ask(recalled=recalled))]
         if self.view_mode != "frame" and all(prompt.mask is None for prompt in rounds):
-            found.append((feature, self._prompted(feature, rounds, view, previous=low)))
+            found.append((feature, ask()))
             if _points_out(rounds):
                 found.append(self._found(rounds, index))
         known = [a.paste().area for x, a in track.answers.items() if x != index]
@@ -190,22 +192,7 @@ class Propagator:
         """Feature and answer of prompts that are all that is known of an object."""
         view = self._near_view(rounds) or self.first_view(rounds, index)
         feature = self.engine.encode(self.source, index, [view])[0]
-        return feature, self._prompted(feature, rounds, view)
-
-    def _prompted(
-        self,
-        feature: Tensor,
-        rounds: Sequence[Prompt],
-        view: View,
-        *,
-        recalled: tuple[MemoryBank, Selection] | None = None,
-        previous: Tensor | None = None,
-    ) -> Answer:
-        """Answer prompts; as published where the view is "frame"."""
-        return self.engine.prompt(
-            feature, rounds, view, recalled=recalled, previous=previous,
-            fitting=self.view_mode != "frame",
-        )  # fmt: skip
+        return feature, self.engine.prompt(feature, rounds, view)
 
     def _near_view(self, rounds: Sequence[Prompt]) -> View | None:
         """Nearer window around a first box, whose object's size is known; None without one."""
@@ -438,11 +425,10 @@ class Propagator:
             self.recall(track, index, feature)
             for track, feature in zip(tracks, features, strict=True)
         ]
-        published = self.view_mode == "frame"
-        seen = None if published else [track.seen for track in tracks]
+        seen = [track.seen for track in tracks]
         answers = self.engine.track(features, views, recalled, seen)
         found = list(zip(features, answers, strict=True))
-        if not published:
+        if self.view_mode != "frame":
             found = settle(self, tracks, index, found, given)
         features, answers = [one for one, _ in found], [one for _, one in found]
         entries = self.engine.remember(features, answers, prompted=False)

@@ -144,7 +144,7 @@ class Session:
         arithmetic = resolve_precision(precision, place)
         network = load_model(model, device=place) if isinstance(model, str) else model.to(place)
         self.model = network.eval()
-        self.engine = Engine(self.model, arithmetic)
+        self.engine = Engine(self.model, arithmetic, published=view == "frame")
         self.contrast = checked_contrast(contrast) or estimate_contrast(self.movie)
         self.view: ViewMode = view
         self.memory_filter: FilterStrategy = memory_filter
