@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from napari_sam_i2v.propagation.answer import Answer
+from napari_sam_i2v.propagation.choosing import merit
 from napari_sam_i2v.propagation.prompts import Prompt
-from napari_sam_i2v.propagation.propagator import Propagator, _merit
+from napari_sam_i2v.propagation.propagator import Propagator
 from napari_sam_i2v.propagation.session import Session
 from napari_sam_i2v.propagation.view import View
 from tests.propagation.conftest import MakeSession
@@ -284,8 +285,8 @@ def test_a_click_on_a_missed_part_does_not_turn_an_object_into_that_part() -> No
     inside = [Prompt(1, 3, points=np.array([[2.0, 2.0]]), labels=np.array([1]))]
     beside = [Prompt(1, 3, points=np.array([[50.0, 50.0]]), labels=np.array([1]))]
     whole, part = answered(40, iou=0.5), answered(4, iou=0.9)
-    assert _merit(part, inside, [1600]) < _merit(whole, beside, [1600])  # though it obeys
+    assert merit(part, inside, [1600]) < merit(whole, beside, [1600])  # though it obeys
     # Where nothing is known of its size, or it has been as small before, the surer one is taken.
     for known in ([], [1600, 16]):
-        assert _merit(part, inside, known) > _merit(whole, inside, known)
-    assert _merit(answered(4, iou=0.9, score=-5.0), beside, []) == 0
+        assert merit(part, inside, known) > merit(whole, inside, known)
+    assert merit(answered(4, iou=0.9, score=-5.0), beside, []) == 0

@@ -1,4 +1,4 @@
-"""Which of the masks that the network offers: the one that goes with prompts, or with the past."""
+"""Which of the masks or answers: the one that goes with prompts, or with the past."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from torch import Tensor
 
 from napari_sam_i2v.network.mask_decoder import RawMasks, is_stable
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
+from napari_sam_i2v.propagation.answer import Answer
+from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.view import View, bounding_box, box_overlap
 
-__all__ = ["fitting_mask", "steady_masks"]
+__all__ = ["fitting_mask", "merit", "steady_masks"]
+
+OBEYING = 0.3
+"""Predicted IoU that it is worth to have all points on the right side of a mask's edge."""
 
 
 def steady_masks(raw: RawMasks, views: Sequence[View], seen: Sequence[Seen | None]) -> Tensor:
@@ -70,3 +75,29 @@ def _agreement(
         x, y = np.clip(points[clicked].astype(int), 0, len(mask) - 1).T
         fit *= float((mask[y, x] == (labels[clicked] == 1)).mean())
     return fit
+
+
+def merit(answer: Answer, rounds: Sequence[Prompt], known: Sequence[int]) -> float:
+    """How good an answer seems: predicted IoU, size, and whether it does what points say.
+
+    `known` are areas that the object had on other frames. A click on a part that was missed may
+    find that part alone: hardly ever is that all that there is of the object.
+    """
+    area = answer.paste().area
+    alike = [min(area, one) / max(area, one) for one in known if one]
+    expected = answer.iou * max(alike, default=1.0) ** 0.5 if answer.score > 0 else 0.0
+    return expected + OBEYING * _obeyed(answer, rounds)
+
+
+def _obeyed(answer: Answer, rounds: Sequence[Prompt]) -> float:
+    """Share of points on which an answer says what they say."""
+    mask = answer.paste()
+    right: list[bool] = []
+    for prompt in rounds:
+        if prompt.points is None or prompt.labels is None:
+            continue
+        for (y, x), label in zip(prompt.points, prompt.labels, strict=True):
+            row, column = int(y) - mask.box[0], int(x) - mask.box[1]
+            inside = 0 <= row < mask.mask.shape[0] and 0 <= column < mask.mask.shape[1]
+            right.append((inside and bool(mask.mask[row, column])) == (label == 1))
+    return sum(right) / max(len(right), 1)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_sam_i2v.network.memory_filter import FilterStrategy, Selection
 from napari_sam_i2v.propagation.answer import Answer, ObjectMask
+from napari_sam_i2v.propagation.choosing import merit
 from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
@@ -46,8 +47,6 @@ SMOOTHING = 0.4
 """Weight of the newest size in the size that sets a window's side."""
 GROWTH_WHEN_LOST = 1.15
 """Factor by which a window grows on each frame without its object, up to twice."""
-OBEYING = 0.3
-"""Predicted IoU that it is worth to have all points on the right side of a mask's edge."""
 GOOD_FILL = (0.1, 0.7)
 """Share of a window's side that an object should take up when a click's window is chosen."""
 
@@ -186,7 +185,7 @@ class Propagator:
                 found.append(self._found(rounds, index))
         known = [a.paste().area for x, a in track.answers.items() if x != index]
         known += [] if track.seen is None else [track.seen.area]
-        return max(found, key=lambda one: _merit(one[1], rounds, known))
+        return max(found, key=lambda one: merit(one[1], rounds, known))
 
     def _found(self, rounds: Sequence[Prompt], index: int) -> tuple[Tensor, Answer]:
         """Feature and answer of prompts that are all that is known of an object."""
@@ -457,32 +456,6 @@ def _points_out(rounds: Sequence[Prompt]) -> bool:
         prompt.box is not None or (prompt.labels is not None and bool((prompt.labels == 1).any()))
         for prompt in rounds
     )
-
-
-def _merit(answer: Answer, rounds: Sequence[Prompt], known: Sequence[int]) -> float:
-    """How good an answer seems: predicted IoU, size, and whether it does what points say.
-
-    `known` are areas that the object had on other frames. A click on a part that was missed may
-    find that part alone: hardly ever is that all that there is of the object.
-    """
-    area = answer.paste().area
-    alike = [min(area, one) / max(area, one) for one in known if one]
-    expected = answer.iou * max(alike, default=1.0) ** 0.5 if answer.score > 0 else 0.0
-    return expected + OBEYING * _obeyed(answer, rounds)
-
-
-def _obeyed(answer: Answer, rounds: Sequence[Prompt]) -> float:
-    """Share of points on which an answer says what they say."""
-    mask = answer.paste()
-    right: list[bool] = []
-    for prompt in rounds:
-        if prompt.points is None or prompt.labels is None:
-            continue
-        for (y, x), label in zip(prompt.points, prompt.labels, strict=True):
-            row, column = int(y) - mask.box[0], int(x) - mask.box[1]
-            inside = 0 <= row < mask.mask.shape[0] and 0 <= column < mask.mask.shape[1]
-            right.append((inside and bool(mask.mask[row, column])) == (label == 1))
-    return sum(right) / max(len(right), 1)
 
 
 def _holds(view: View, points: np.ndarray) -> bool:
