@@ -23,7 +23,7 @@ FLOORS = {
     "cho01_z1": 0.84,
     "nuclei_crowded": 0.46,
     "c2c12": 0.43,
-    "cine_z3": 0.62,
+    "cine_z3": 0.66,
 }
 """Mean J that must be reached, a little below the model card: training anew moves it."""
 
