@@ -304,6 +304,9 @@ def _review(desk: Desk) -> Pictures:
 CAVITY, WALL = (149, 147), (149, 130)
 
 
+WIDEST = 14  # the frame on which the tutorial's chamber is
+
+
 def chamber(desk: Desk) -> Pictures:
     """Tutorial, second part: a beating heart chamber."""
     desk.clicks.visible = False
@@ -314,6 +317,7 @@ def chamber(desk: Desk) -> Pictures:
     areas = [desk.area(1, frame) for frame in range(desk.control.n_frames)]
     widest = int(np.argmax(areas))
     _expect(areas[widest] > 1.5 * areas[0], "the cavity fills and empties")
+    _expect(widest == WIDEST, f"the cavity is widest on frame {WIDEST}")
     desk.dock.table.selectRow(0)
     desk.control.go_to(widest)
     desk.settle()
