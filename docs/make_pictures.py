@@ -302,9 +302,7 @@ def _review(desk: Desk) -> Pictures:
 
 
 CAVITY, WALL = (149, 147), (149, 130)
-
-
-WIDEST = 14  # the frame on which the tutorial's chamber is
+WIDEST = 14  # the frame on which the cavity is, as the tutorial says
 
 
 def chamber(desk: Desk) -> Pictures:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam_i2v.propagation.answer import ObjectMask
 from napari_sam_i2v.propagation.view import Box, box_overlap
-
-if TYPE_CHECKING:
-    from napari_sam_i2v.propagation.answer import ObjectMask
 
 __all__ = ["Seen", "centre_of"]
 
