@@ -32,13 +32,17 @@ class LatestEngine(BrightEngine):
     """Goes by the latest frame that it remembers, so that a correction counts."""
 
     def track(
-        self, features: Sequence[Tensor], views: Sequence[View], recalled: Sequence[Any]
+        self,
+        features: Sequence[Tensor],
+        views: Sequence[View],
+        recalled: Sequence[Any],
+        seen: Sequence[Any],
     ) -> list[Answer]:
         latest = [
             (bank, replace(selection, frames=tuple(sorted(selection.frames, reverse=True))))
             for bank, selection in recalled
         ]
-        return super().track(features, views, latest)
+        return super().track(features, views, latest, seen)
 
 
 @pytest.fixture
