@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_sam_i2v.propagation.answer import Answer
+from napari_sam_i2v.propagation.answer import Answer, ObjectMask
 from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryEntry, fingerprint
@@ -68,6 +68,12 @@ def discs(
         for (cy, cx), value in zip(places, values, strict=True):
             frame[(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = value
     return movie
+
+
+def square(y: int, x: int, side: int = 10, *, sure: float = 0.9) -> ObjectMask:
+    """A square mask with its first pixel at (y, x)."""
+    mask = np.ones((side, side), bool)
+    return ObjectMask((y, x, y + side, x + side), mask, 1.0, sure, mask.astype(np.float16))
 
 
 class BrightEngine(Engine):

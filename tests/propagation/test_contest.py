@@ -17,14 +17,7 @@ from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.view import View
 from tests.propagation.conftest import MakeSession
-from tests.propagation.fakes import BrightEngine, discs, only, run
-
-
-def square(y: int, x: int, side: int = 10, *, sure: float = 0.9) -> ObjectMask:
-    """A square mask with its first pixel at (y, x)."""
-    mask = np.ones((side, side), bool)
-    return ObjectMask((y, x, y + side, x + side), mask, 1.0, sure, mask.astype(np.float16))
-
+from tests.propagation.fakes import BrightEngine, discs, only, run, square
 
 NOWHERE = ObjectMask((0, 0, 0, 0), np.zeros((0, 0), bool), 0.1, 0.5, np.zeros((0, 0), np.float16))
 

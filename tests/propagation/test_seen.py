@@ -6,7 +6,7 @@ import pytest
 
 from napari_sam_i2v.propagation.answer import ObjectMask
 from napari_sam_i2v.propagation.seen import Seen
-from tests.propagation.test_contest import square
+from tests.propagation.fakes import square
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from napari_sam_i2v.network.mask_decoder import RawMasks, is_stable
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
 from napari_sam_i2v.propagation.answer import Answer
 from napari_sam_i2v.propagation.prompts import Prompt
-from napari_sam_i2v.propagation.seen import Seen
+from napari_sam_i2v.propagation.seen import Seen, size_likeness
 from napari_sam_i2v.propagation.view import View, bounding_box, box_overlap
 
 __all__ = ["fitting_mask", "merit", "steady_masks"]
@@ -27,18 +27,18 @@ def steady_masks(raw: RawMasks, views: Sequence[View], seen: Sequence[Seen | Non
     masks = (raw.masks[:, 1:] > 0).cpu().numpy()
     worth = raw.ious[:, 1:].float().cpu().numpy().copy()
     for row, (view, last) in enumerate(zip(views, seen, strict=True)):
-        if last is None:
-            continue
-        side = masks.shape[-1]
-        pixel = view.height * view.width / side**2
-        for column, mask in enumerate(masks[row]):
-            box = bounding_box(mask)
-            if box is not None:
-                area = float(mask.sum()) * pixel
-                worth[row, column] *= last.steadiness(view.to_movie(box, side), area)
-            else:
-                worth[row, column] = 0
+        if last is not None:
+            worth[row] *= [_steadiness(mask, view, last) for mask in masks[row]]
     return torch.from_numpy(1 + worth.argmax(axis=1)).to(raw.masks.device)
+
+
+def _steadiness(mask: NDArray[np.bool_], view: View, last: Seen) -> float:
+    """How well a mask (m, m) of a view goes with where the object was seen last; 0 if empty."""
+    box, side = bounding_box(mask), len(mask)
+    if box is None:
+        return 0.0
+    pixel = view.height * view.width / side**2
+    return last.steadiness(view.to_movie(box, side), float(mask.sum()) * pixel)
 
 
 def fitting_mask(
@@ -84,7 +84,7 @@ def merit(answer: Answer, rounds: Sequence[Prompt], known: Sequence[int]) -> flo
     find that part alone: hardly ever is that all that there is of the object.
     """
     area = answer.paste().area
-    alike = [min(area, one) / max(area, one) for one in known if one]
+    alike = [size_likeness(area, one) for one in known if one]
     expected = answer.iou * max(alike, default=1.0) ** 0.5 if answer.score > 0 else 0.0
     return expected + OBEYING * _obeyed(answer, rounds)
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from napari_sam_i2v.propagation.answer import ObjectMask
-from napari_sam_i2v.propagation.seen import Seen, centre_of
+from napari_sam_i2v.propagation.seen import Seen, centre_of, size_likeness
 
 __all__ = ["Claims", "Contest"]
 
@@ -142,7 +142,7 @@ class Contest:
         y, x = centre_of(mask)
         reach = REACH * math.sqrt(seen.area * max(1, self.index - seen.index))
         near = math.exp(-((y - seen.y) ** 2 + (x - seen.x) ** 2) / reach**2)
-        return mask.confidence * near * min(mask.area, seen.area) / max(mask.area, seen.area)
+        return mask.confidence * near * size_likeness(mask.area, seen.area)
 
     def _is_same(self, one: _Owned, other: _Owned) -> bool:
         """Whether two masks are of the same thing."""

@@ -10,7 +10,7 @@ import numpy as np
 from napari_sam_i2v.propagation.answer import ObjectMask
 from napari_sam_i2v.propagation.view import Box, box_overlap
 
-__all__ = ["Seen", "centre_of"]
+__all__ = ["Seen", "centre_of", "size_likeness"]
 
 PLACE, SIZE = 0.5, 0.25
 """Exponents of the overlap of boxes and of the ratio of areas."""
@@ -57,8 +57,12 @@ class Seen:
             In pixels, more than 0.
         """
         overlap = ELSEWHERE + (1 - ELSEWHERE) * box_overlap(self.box, box)
-        alike = min(area, self.area) / max(area, self.area)
-        return float(overlap**PLACE * alike**SIZE)
+        return float(overlap**PLACE * size_likeness(area, self.area) ** SIZE)
+
+
+def size_likeness(one: float, other: float) -> float:
+    """Ratio, 0 .. 1, of the smaller of two areas, of which one is not 0, to the larger."""
+    return min(one, other) / max(one, other)
 
 
 def centre_of(found: ObjectMask) -> tuple[float, float]:
