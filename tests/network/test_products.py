@@ -92,6 +92,24 @@ def test_same_as_attention(
     torch.testing.assert_close(found.double(), wanted, atol=1e-5, rtol=1e-5)
 
 
+def test_same_as_attention_in_half_precision(
+    convolved: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 1, 2, 600, 128, dtype=torch.bfloat16).unbind()
+    wanted = F.scaled_dot_product_attention(query.float(), key.float(), value.float())
+
+    def fused(*_: Tensor) -> Tensor:
+        raise AssertionError("left to torch")
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", fused)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        found = attend(query, key, value)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), wanted, atol=5e-3, rtol=2e-2)
+    assert not convolved
+
+
 def test_biased_and_narrow_attention_is_left_to_torch(convolved: list[tuple[int, ...]]) -> None:
     torch.manual_seed(0)
     wide, narrow = torch.randn(1, 1, 1024, 128), torch.randn(1, 4, 1024, 32)
