@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_sam_i2v.propagation.answer import Answer, fill_holes
+from napari_sam_i2v.propagation.answer import Answer, ObjectMask, fill_holes
 from napari_sam_i2v.propagation.view import View, window
 
 WHOLE = View.whole((40, 48))
@@ -107,3 +107,12 @@ def test_masks_lie_inside_the_frame() -> None:
         y0, x0, y1, x1 = mask.box
         assert 0 <= y0 < y1 <= shape[0]
         assert 0 <= x0 < x1 <= shape[1]
+
+
+def test_points_on_a_mask_are_those_nearest_to_its_pixels() -> None:
+    mask = np.array([[True, False], [True, True]])
+    found = ObjectMask((3, 5, 5, 7), mask, 1.0, 1.0, mask.astype(np.float16))
+    points = np.array([[3, 5], [3, 6], [4.4, 6.4], [4.6, 6], [2.6, 5], [2, 5], [3, -9], [90, 6]])
+    assert found.holds(points).tolist() == [True, False, True, False, True, False, False, False]
+    assert found.holds(np.empty((0, 2))).shape == (0,)
+    assert not answer(torch.full((1, 8, 8), -5.0), WHOLE).paste().holds(points).any()

@@ -104,6 +104,19 @@ def test_a_box_or_a_mask_starts_over() -> None:
     assert book.rounds(1, 0) == (mask,)
 
 
+def test_positive_clicks_of_a_frame_that_count() -> None:
+    book = PromptBook([points(), points(object_id=2), points(3, object_id=2), points(3)])
+    book.add(Prompt(2, 0, points=np.array([[5, 6], [7, 8]]), labels=np.array([0, 1])))
+    book.add(Prompt(3, 0, points=np.array([[1, 1]]), labels=np.array([0])))
+    book.add(Prompt(1, 3, box=(0, 0, 9, 9)))
+    assert {i: p.tolist() for i, p in book.clicks(0).items()} == {
+        1: [[3, 4]],
+        2: [[3, 4], [7, 8]],
+    }
+    assert book.clicks(3).keys() == {2}  # the box starts object 1 over
+    assert not book.clicks(9)
+
+
 def test_first_round_decides_about_correction() -> None:
     book = PromptBook([points(correction=True), points()])
     assert [r.correction for r in book.rounds(1, 0)] == [True, True]

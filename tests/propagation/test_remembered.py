@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 from napari_sam_i2v.network import get_config
+from napari_sam_i2v.propagation.answer import Answer
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
+from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.remembered import pack_track, unpack_track
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.track import Track
@@ -33,3 +37,29 @@ def test_where_a_track_is_survives(seen: Seen | None) -> None:
     )
     assert (back.view, back.size, back.lost, back.at) == (track.view, 9.5, 1, 9)
     assert back.seen == seen
+
+
+def test_clicks_that_an_answer_heeds_survive() -> None:
+    config = get_config("sam-i2v-micro")
+    kept: dict[str, Tensor] = {}
+
+    def name(tensor: Tensor, *, lasting: bool) -> str:
+        return next((n for n, t in kept.items() if t is tensor), None) or _keep(kept, tensor)
+
+    low = torch.ones(1, 4, 4)
+    answer = Answer(View(0, 0, 8, 8), low, low, torch.zeros(2), 3.0, 0.5, heeded=((1.5, 2.0),))
+    track = Track(3, MemoryBank(config), answers={7: answer})
+    facts = json.loads(json.dumps(pack_track(track, name)))
+    back = unpack_track(
+        facts, object_id=3, config=config, tensor=kept.__getitem__,
+        rounds=lambda index: (Prompt(3, index, points=np.array([[4.0, 4.0]])),),
+    )  # fmt: skip
+    assert back.answers[7].heeded == answer.heeded
+    assert back.answers[7].heeds(np.array([[1.5, 2.0]]))
+    assert not back.answers[7].heeds(np.array([[3.0, 3.0]]))
+
+
+def _keep(kept: dict[str, Tensor], tensor: Tensor) -> str:
+    name = str(len(kept))
+    kept[name] = tensor
+    return name

@@ -70,17 +70,28 @@ class ObjectMask:
         plane[y0:y1, x0:x1] = self.mask
         return plane
 
-    def common(self, other: ObjectMask) -> int:
-        """Pixels that two masks have in common."""
+    def holds(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Which of points (N, 2), (y, x) in data pixels, lie on pixels of the mask: (N,)."""
+        at = np.rint(points).astype(int).reshape(-1, 2) - self.box[:2]
+        inside = ((at >= 0) & (at < self.mask.shape)).all(axis=1)
+        inside[inside] = self.mask[tuple(at[inside].T)]
+        return inside
+
+    def part(self, box: Box) -> NDArray[np.bool_]:
+        """The part of the mask in a box (y0, x0, y1, x1) within its own; a view of it."""
+        y, x = self.box[:2]
+        return self.mask[box[0] - y : box[2] - y, box[1] - x : box[3] - x]
+
+    def common_box(self, other: ObjectMask) -> Box | None:
+        """What the boxes of two masks have in common; None if nothing."""
         y0, x0 = max(self.box[0], other.box[0]), max(self.box[1], other.box[1])
         y1, x1 = min(self.box[2], other.box[2]), min(self.box[3], other.box[3])
-        if y0 >= y1 or x0 >= x1:
-            return 0
-        ours, theirs = (
-            one.mask[y0 - one.box[0] : y1 - one.box[0], x0 - one.box[1] : x1 - one.box[1]]
-            for one in (self, other)
-        )
-        return int((ours & theirs).sum())
+        return None if y0 >= y1 or x0 >= x1 else (y0, x0, y1, x1)
+
+    def common(self, other: ObjectMask) -> int:
+        """Pixels that two masks have in common."""
+        box = self.common_box(other)
+        return 0 if box is None else int((self.part(box) & other.part(box)).sum())
 
     def is_same_as(self, other: ObjectMask) -> bool:
         """Whether more than half of either mask is in the other, too."""
@@ -100,6 +111,7 @@ class Answer:
     `low` (1, m, m) logits after hole filling, `stored` (1, m, m) as the network gave them,
     `pointer` (C,), `score` a logit and `iou` 0 .. 1. `exact` (Y, X) is the frame's mask where one
     was given: what a user painted stays as it was painted, whatever the network's resolution.
+    `heeded` are (y, x) of other objects' clicks that were held against it.
     """
 
     view: View
@@ -109,6 +121,15 @@ class Answer:
     score: float
     iou: float
     exact: NDArray[np.bool_] | None = None
+    heeded: tuple[tuple[float, float], ...] = ()
+
+    def heeds(self, clicks: NDArray[np.floating]) -> bool:
+        """Whether it heeds others' clicks (N, 2), those that lie on it, and no other ones."""
+        if self.exact is not None:
+            return True
+        on_it = self.paste().holds(clicks)
+        known = {tuple(click) for click in clicks.tolist()}
+        return {tuple(c) for c in clicks[on_it].tolist()} <= {*self.heeded} <= known
 
     def paste(self) -> ObjectMask:
         """Mask in movie pixels."""

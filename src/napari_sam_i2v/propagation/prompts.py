@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import PromptError
 
-__all__ = ["MAX_OBJECT_ID", "Prompt", "PromptBook"]
+__all__ = ["MAX_OBJECT_ID", "Prompt", "PromptBook", "positive_points"]
 
 MAX_OBJECT_ID = 65_535
 """Label images are written as uint16."""
@@ -200,6 +200,17 @@ class PromptBook:
         """Frames whose prompts show the object, in the order of prompting."""
         return tuple(f for f in self.frames(object_id) if not self.is_absent(object_id, f))
 
+    def clicks(self, frame: int) -> dict[int, NDArray[np.float64]]:
+        """Object id -> its positive points (N, 2) on a frame, of objects that have some there."""
+        found = {}
+        for object_id, frames in self._rounds.items():
+            if frame not in frames:
+                continue
+            points = positive_points(self.rounds(object_id, frame))
+            if len(points):
+                found[object_id] = points
+        return found
+
     def add(self, prompt: Prompt) -> None:
         """Add a round. The first round on a frame decides whether it is a correction."""
         rounds = self._rounds.setdefault(prompt.object_id, {}).setdefault(prompt.frame, [])
@@ -231,6 +242,12 @@ class PromptBook:
         for frames in self._rounds.values():
             for rounds in frames.values():
                 yield from rounds
+
+
+def positive_points(rounds: Iterable[Prompt]) -> NDArray[np.float64]:
+    """Positive points (N, 2) of some rounds."""
+    some = [r.points[r.labels == 1] for r in rounds if r.points is not None]
+    return np.concatenate([np.empty((0, 2)), *some])
 
 
 def _points_at(prompt: Prompt) -> bool:

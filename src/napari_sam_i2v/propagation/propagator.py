@@ -17,7 +17,7 @@ from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.motion import moved_views
-from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.prompts import Prompt, positive_points
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.settling import settle
 from napari_sam_i2v.propagation.track import Track
@@ -157,7 +157,7 @@ class Propagator:
             feature, answer = self._corrected(track, index)
         else:
             feature, answer = self._found(rounds, index)
-        answer = replace(answer, exact=rounds[-1].mask)
+        answer = replace(self._parted(track, index, feature, answer), exact=rounds[-1].mask)
         track.bank.remember(
             index, self._prompted_entry(rounds, index, feature, answer), prompted=True
         )
@@ -186,6 +186,26 @@ class Propagator:
         known = [a.paste().area for x, a in track.answers.items() if x != index]
         known += [] if track.seen is None else [track.seen.area]
         return max(found, key=lambda one: merit(one[1], rounds, known))
+
+    def _parted(self, track: Track, index: int, feature: Tensor, answer: Answer) -> Answer:
+        """Answer again where what was found holds others' clicks, with these held against it.
+
+        That is taken if it holds fewer of them, and not less of the object's own clicks.
+        """
+        rounds, found = track.rounds[index], answer.paste()
+        clicks = track.others.get(index, np.empty((0, 2)))
+        against = clicks[found.holds(clicks)]
+        if not len(against) or rounds[-1].mask is not None:
+            return answer
+        prompt = Prompt(
+            track.object_id, rounds[0].frame, points=against, labels=np.zeros(len(against), int)
+        )
+        parted = self.engine.prompt(feature, [*rounds, prompt], answer.view)
+        mask, own = parted.paste(), positive_points(rounds)
+        better = mask.holds(against).sum() < len(against)
+        better &= bool((mask.holds(own) >= found.holds(own)).all()) and mask.area > 0
+        heeded = tuple((float(y), float(x)) for y, x in against)
+        return replace(parted if better else answer, heeded=heeded)
 
     def _found(self, rounds: Sequence[Prompt], index: int) -> tuple[Tensor, Answer]:
         """Feature and answer of prompts that are all that is known of an object."""

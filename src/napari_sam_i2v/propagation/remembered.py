@@ -107,6 +107,7 @@ def _pack_answer(answer: Answer, name: Name) -> dict[str, Any]:
         "score": float(answer.score),
         "iou": float(answer.iou),
         "exact": answer.exact is not None,
+        "heeded": [list(click) for click in answer.heeded],
     }
 
 
@@ -119,8 +120,9 @@ def _unpack_answer(
         raise ValueError("an answer and its prompts do not belong together")
     low, stored, pointer = map(tensor, facts["tensors"])
     return Answer(
-        view, low, stored, pointer, float(facts["score"]), float(facts["iou"]), exact=exact
-    )
+        view, low, stored, pointer, float(facts["score"]), float(facts["iou"]), exact=exact,
+        heeded=tuple((float(y), float(x)) for y, x in facts["heeded"]),
+    )  # fmt: skip
 
 
 def _unpack_seen(facts: list[Any]) -> Seen:

@@ -598,12 +598,18 @@ class Session:
         if track is None:
             track = Track(object_id, MemoryBank(self.model.config))
             side.tracks[object_id] = track
-        to_index = side.propagator.source.to_movie
-        track.rounds = {
-            to_index(frame): self.prompts.rounds(object_id, frame)
-            for frame in self.prompts.frames(object_id)
-        }
+        frames, to_index = self.prompts.frames(object_id), side.propagator.source.to_movie
+        track.set_prompts(
+            {to_index(frame): self.prompts.rounds(object_id, frame) for frame in frames},
+            {to_index(frame): self._others_clicks(object_id, frame) for frame in frames},
+        )
         return track
+
+    def _others_clicks(self, object_id: int, frame: int) -> NDArray[np.float64]:
+        """Positive clicks (N, 2) of other objects on a frame, as far as they count."""
+        clicks = self.prompts.clicks(frame) if self.view != "frame" else {}
+        clicks.pop(object_id, None)
+        return np.concatenate([np.empty((0, 2)), *clicks.values()])
 
     def _preview(self, prompt: Prompt) -> FrameResult:
         prompt.check_inside(self.shape)
@@ -656,7 +662,9 @@ class Session:
             object_id: min(abs(frame - prompted) for prompted in self.prompts.frames(object_id))
             for object_id in masks
         }
-        plane = compose_labels(np.asarray(self.labels[frame]), masks, distances)
+        plane = compose_labels(
+            np.asarray(self.labels[frame]), masks, distances, self.prompts.clicks(frame)
+        )
         self.labels[frame] = plane
         self.confidence.note(frame, masks, plane)
         return FrameResult(frame, masks, plane)

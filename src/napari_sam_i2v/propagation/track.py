@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam_i2v.propagation.answer import Answer
@@ -26,6 +28,8 @@ class Track:
     object_id: int
     bank: MemoryBank
     rounds: Mapping[int, Sequence[Prompt]] = field(default_factory=dict)
+    others: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    """For each of its prompted frames, positive clicks (N, 2) of other objects."""
     answers: dict[int, Answer] = field(default_factory=dict)
     view: View | None = None
     size: float = 0.0
@@ -35,6 +39,17 @@ class Track:
     seen: Seen | None = None
     """Where the object was seen last."""
 
+    def set_prompts(
+        self,
+        rounds: Mapping[int, Sequence[Prompt]],
+        others: Mapping[int, NDArray[np.float64]],
+    ) -> None:
+        """Set the object's prompts and others' clicks; answers that do not heed these go."""
+        self.rounds, self.others = rounds, others
+        for index, clicks in others.items():
+            if index in self.answers and not self.answers[index].heeds(clicks):
+                self.forget_prompt(index)
+
     def copy(self) -> Track:
         """Return a track that goes its own way from here; tensors, which nobody changes, shared."""
         bank = self.bank
@@ -42,6 +57,7 @@ class Track:
             self,
             bank=replace(bank, permanent=dict(bank.permanent), rolling=dict(bank.rolling)),
             rounds=dict(self.rounds),
+            others=dict(self.others),
             answers=dict(self.answers),
         )
 
