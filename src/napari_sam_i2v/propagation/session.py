@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_sam_i2v.errors import InputError, PromptError
+from napari_sam_i2v.errors import PromptError
 from napari_sam_i2v.network.checkpoints import load_model
 from napari_sam_i2v.network.device import resolve_device, resolve_precision
 from napari_sam_i2v.network.memory_filter import FilterStrategy
@@ -33,6 +33,7 @@ from napari_sam_i2v.propagation.edits import ObjectState
 from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import FrameSource, MovieLike, estimate_contrast
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
+from napari_sam_i2v.propagation.plan import Direction, Planner
 from napari_sam_i2v.propagation.progress import Locks, Progress
 from napari_sam_i2v.propagation.prompts import Prompt, PromptBook
 from napari_sam_i2v.propagation.propagator import Given, Held, Propagator
@@ -41,7 +42,6 @@ from napari_sam_i2v.propagation.view import ViewMode
 
 __all__ = ["Direction", "FrameResult", "Session", "Until"]
 
-Direction = Literal["forward", "backward", "both"]
 Until = Literal["end", "prompted"]
 
 
@@ -71,6 +71,11 @@ class _Side:
     propagator: Propagator
     progress: Progress
     tracks: dict[int, Track] = field(default_factory=dict)
+
+    @property
+    def turn(self) -> Callable[[int], int]:
+        """Map a movie frame to its index in this direction, or an index to its frame."""
+        return self.propagator.source.to_movie
 
 
 class Session:
@@ -154,6 +159,7 @@ class Session:
         self.locks = Locks()
         self.lives: dict[int, range] = {}
         self.lineage: dict[int, tuple[int, int]] = {}
+        self._planner = Planner(self.n_frames, self.prompts, self.locks, self.lives)
         self._sides = {reverse: self._side(reverse) for reverse in (False, True)}
 
     # ---- prompting ------------------------------------------------------------------------
@@ -337,9 +343,10 @@ class Session:
         """
         check_choice("direction", direction, ("forward", "backward", "both"))
         check_choice("until", until, ("end", "prompted"))
-        limits = self._limits(frames)
-        for side, starts in self._plan(direction, objects, again):
-            yield from self._pass(side, starts, limits, until)
+        limits = self._planner.limits(frames)
+        plan = self._planner.starts(self._sides, direction, objects, again=again)
+        for reverse, starts in plan.items():
+            yield from self._pass(self._sides[reverse], starts, limits, until)
 
     def frames_to_do(
         self,
@@ -349,37 +356,20 @@ class Session:
         frames: range | None = None,
     ) -> int:
         """How many frames `propagate` would report; both ways, some are reported twice."""
-        limits, total = self._limits(frames), 0
-        for side, starts in self._plan(direction, objects, again=False):
-            spans = self._spans(side, starts, limits).values()
+        limits, total = self._planner.limits(frames), 0
+        plan = self._planner.starts(self._sides, direction, objects, again=False)
+        for reverse, starts in plan.items():
+            spans = self._planner.spans(self._sides[reverse], starts, limits).values()
             total += max((stop for _, stop in spans), default=0)
             total -= min((first for first, _ in spans), default=0)
         return total
-
-    def _plan(
-        self, direction: Direction, objects: Iterable[int] | None, again: bool
-    ) -> list[tuple[_Side, dict[int, int]]]:
-        """From where each object is to be tracked, in each direction of time."""
-        chosen = self._chosen(objects)
-        sides = [
-            (self._sides[reverse], direction == "both" and reverse)
-            for reverse in (False, True)
-            if direction in ("both", "backward" if reverse else "forward")
-        ]
-        starts = [self._starts(side, chosen, rest, pending=not again) for side, rest in sides]
-        if not again and (objects is not None or not any(starts)):
-            # Objects that were named are tracked, also where nothing changed.
-            idle = [o for o in chosen if not any(o in begin for begin in starts)]
-            every = [self._starts(side, idle, rest, pending=False) for side, rest in sides]
-            starts = [{**a, **b} for a, b in zip(every, starts, strict=True)]
-        return [(side, begin) for (side, _), begin in zip(sides, starts, strict=True)]
 
     def _pass(
         self, side: _Side, starts: dict[int, int], limits: range, until: Until
     ) -> Iterator[FrameResult]:
         """One direction of time, from each object's start on."""
-        source, progress = side.propagator.source, side.progress
-        spans = self._spans(side, starts, limits)
+        source, progress, planner = side.propagator.source, side.progress, self._planner
+        spans = planner.spans(side, starts, limits)
         if not spans:
             return
         # Frames that a range leaves out stay to be done.
@@ -389,9 +379,9 @@ class Session:
         }  # fmt: skip
         ends = {o: stop for o, (_, stop) in spans.items()}
         if until == "prompted":
-            ends = {o: self._next_fixed(side, o, *span) for o, span in spans.items()}
+            ends = {o: planner.next_fixed(side, o, *span) for o, span in spans.items()}
         # What comes after is not to be tracked now, or ever.
-        final = {o for o in ends if ends[o] < spans[o][1] or ends[o] == self._life(side, o)[1]}
+        final = {o for o in ends if ends[o] < spans[o][1] or ends[o] == planner.life(side, o)[1]}
         begins = {o: start for o, (start, _) in spans.items()}
         tracks = [self._track(side, object_id) for object_id in spans]
         for track in tracks:
@@ -413,37 +403,11 @@ class Session:
         finally:
             source.close()
 
-    def _spans(
-        self, side: _Side, starts: dict[int, int], limits: range
-    ) -> dict[int, tuple[int, int]]:
-        """Object id -> first index and the one after the last, within limits and lifetimes."""
-        to_index = side.propagator.source.to_movie
-        low, high = sorted((to_index(limits[0]), to_index(limits[-1])))
-        spans = {}
-        for object_id, start in starts.items():
-            born, dead = self._life(side, object_id)
-            first, stop = max(start, low, born), min(high + 1, dead)
-            if first < stop:
-                spans[object_id] = (first, stop)
-        return spans
-
-    def _life(self, side: _Side, object_id: int) -> tuple[int, int]:
-        """First index of an object's life and the one after its last."""
-        life = self.lives.get(object_id, range(self.n_frames))
-        low, high = sorted(map(side.propagator.source.to_movie, (life[0], life[-1])))
-        return low, high + 1
-
-    def _next_fixed(self, side: _Side, object_id: int, start: int, stop: int) -> int:
-        """First index after `start` that is prompted or locked, `stop` if none before it is."""
-        to_index = side.propagator.source.to_movie
-        fixed = {*self.prompts.frames(object_id), *self.locks.frames}
-        return min((i for i in map(to_index, fixed) if start < i < stop), default=stop)
-
     def _held(self, side: _Side) -> Held | None:
         """Masks that locks keep as they are; None without a lock."""
         if not self.locks.frames:
             return None
-        to_movie = side.propagator.source.to_movie
+        to_movie = side.turn
 
         def held(object_id: int, index: int) -> NDArray[np.bool_] | None:
             if not self.locks.holds(object_id, to_movie(index)):
@@ -456,78 +420,19 @@ class Session:
         """Masks of locked objects, which are in no pass; None without one."""
         if not self.locks.objects:
             return None
-        to_movie = side.propagator.source.to_movie
+        to_movie = side.turn
 
         def given(index: int) -> list[ObjectMask]:
             return label_masks(np.asarray(self.labels[to_movie(index)]), self.locks.objects)
 
         return given
 
-    def _starts(
-        self, side: _Side, objects: Sequence[int], before_first: bool, *, pending: bool
-    ) -> dict[int, int]:
-        """Index from which each object is to be tracked in one direction, if it is at all.
-
-        With `pending`, only objects with something to be done, from there; without, all of them
-        from their first prompt. `before_first` leaves out what the other direction covers.
-        """
-        to_index = side.propagator.source.to_movie
-        starts = {}
-        for object_id in objects:
-            shown = [to_index(frame) for frame in self.prompts.shown(object_id)]
-            if not shown:
-                continue
-            start = max(shown) + 1 if before_first else min(shown)
-            if pending:
-                start = max(start, side.progress.pending.get(object_id, self.n_frames))
-            if start < self.n_frames:
-                starts[object_id] = start
-        return starts
-
-    def _chosen(self, objects: Iterable[int] | None) -> list[int]:
-        known = self.prompts.object_ids
-        if not any(self.prompts.shown(object_id) for object_id in known):
-            raise PromptError("Nothing to track: add points, a box or a mask for an object first.")
-        if objects is None:
-            free = [o for o in known if o not in self.locks.objects]
-            if not free:
-                raise PromptError("All objects are locked: unlock those that are to be tracked.")
-            return free
-        chosen = list(objects)
-        unknown = [o for o in chosen if o not in known]
-        if unknown:
-            raise PromptError(
-                f"No prompts for object {', '.join(map(str, unknown))}; "
-                f"objects are: {', '.join(map(str, known))}."
-            )
-        if locked := self.locks.objects.intersection(chosen):
-            named = ", ".join(map(str, sorted(locked)))
-            raise PromptError(f"Object {named} is locked: unlock it first.")
-        return chosen
-
-    def _limits(self, frames: range | None) -> range:
-        limits = range(self.n_frames) if frames is None else frames
-        inside = len(limits) and limits.step == 1 and 0 <= limits[0] <= limits[-1] < self.n_frames
-        if not inside:
-            raise InputError(
-                f"A range of frames within 0 to {self.n_frames - 1} is required, got {frames!r}."
-            )
-        return limits
-
     # ---- state ----------------------------------------------------------------------------
 
     def pending(self, direction: Direction = "forward") -> tuple[int, ...]:
         """Objects with frames to be tracked in a direction of time, ascending."""
         check_choice("direction", direction, ("forward", "backward", "both"))
-        sides = [(False, "backward"), (True, "forward")]
-        found: set[int] = set()
-        for reverse, other in sides:
-            if direction != other:
-                side = self._sides[reverse]
-                before = direction == "both" and reverse
-                starts = self._starts(side, self.object_ids, before, pending=True)
-                found |= self._spans(side, starts, range(self.n_frames)).keys()
-        return tuple(sorted(found - self.locks.objects))
+        return self._planner.pending(self._sides, direction)
 
     def progress(self, *, reverse: bool = False) -> Progress:
         """What is done in one direction of time."""
@@ -598,7 +503,7 @@ class Session:
         if track is None:
             track = Track(object_id, MemoryBank(self.model.config))
             side.tracks[object_id] = track
-        frames, to_index = self.prompts.frames(object_id), side.propagator.source.to_movie
+        frames, to_index = self.prompts.frames(object_id), side.turn
         track.set_prompts(
             {to_index(frame): self.prompts.rounds(object_id, frame) for frame in frames},
             {to_index(frame): self._others_clicks(object_id, frame) for frame in frames},
@@ -633,7 +538,7 @@ class Session:
     def _changed(self, object_id: int, frame: int) -> None:
         """Mark what must be tracked again because prompts on a frame changed."""
         for side in self._sides.values():
-            index = side.propagator.source.to_movie(frame)
+            index = side.turn(frame)
             side.progress.changed(object_id, index)
             track = side.tracks.get(object_id)
             if track is not None:
@@ -652,7 +557,7 @@ class Session:
 
     def _masks(self, side: _Side, object_id: int) -> Callable[[int], NDArray[np.bool_]]:
         """An object's mask by frame, in one direction of time, as the labels have it."""
-        to_movie = side.propagator.source.to_movie
+        to_movie = side.turn
         return lambda index: np.asarray(self.labels[to_movie(index)]) == object_id
 
     def write(self, frame: int, answers: dict[int, Answer]) -> FrameResult:
