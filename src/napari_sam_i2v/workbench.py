@@ -192,10 +192,11 @@ class Workbench:
         self.save()
 
     def _answer(self, object_id: int, frame: int, wanted: Callable[[], bool]) -> bool:
-        answer = self.session.find(object_id, frame)
+        answers = self.session.find(object_id, frame)
         if not wanted():
             return False
-        result = self.session.write(frame, {object_id: answer})
+        self.history.include(answers)
+        result = self.session.write(frame, answers)
         self._note(result, reverse=False)
         return True
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from napari_sam_i2v.propagation import session as session_module
 from napari_sam_i2v.propagation.answer import Answer
 from napari_sam_i2v.propagation.compose import compose_labels
+from napari_sam_i2v.propagation.history import History, RecordedLabels
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.session import Session
 from napari_sam_i2v.propagation.view import View
@@ -129,7 +130,8 @@ def clicks() -> list[Prompt]:
 
 def shares(session: Session) -> list[tuple[int, int]]:
     """Pixels of the left disc and of the right one that each object has on the first frame."""
-    halves = session.labels[0, :, :34], session.labels[0, :, 34:]
+    plane = np.asarray(session.labels[0])
+    halves = plane[:, :34], plane[:, 34:]
     return [(int((halves[0] == i).sum()), int((halves[1] == i).sum())) for i in (1, 2)]
 
 
@@ -212,3 +214,61 @@ def test_the_published_view_does_as_published(parting: MakeSession) -> None:
     run(session.propagate())
     assert not parted(session)
     assert only(session.labels[0], 1).any()
+
+
+# ---- previews -----------------------------------------------------------------------------------
+
+
+def test_a_click_on_what_a_preview_swallowed_takes_it_at_once(parting: MakeSession) -> None:
+    session = parting()
+    session.add_points(1, 0, points=LEFT)
+    assert min(shares(session)[0]) > 90
+    result = session.add_points(2, 0, points=RIGHT)
+    assert set(result.masks) == {1, 2}
+    (own, taken), (taken_too, own_too) = shares(session)
+    assert min(own, own_too) > 90
+    assert max(taken, taken_too) < 10
+
+
+def test_what_was_tracked_stays_when_something_on_it_is_clicked(parting: MakeSession) -> None:
+    session = parting()
+    session.add_points(1, 0, points=LEFT)
+    run(session.propagate())
+    before = session.labels.copy()
+    result = session.add_points(2, 0, points=RIGHT)
+    assert set(result.masks) == {2}
+    np.testing.assert_array_equal(only(session.labels, 1), only(before, 1))
+
+
+def test_what_is_locked_stays_when_something_on_it_is_clicked(parting: MakeSession) -> None:
+    session = parting()
+    session.add_points(1, 0, points=LEFT)
+    before = session.labels.copy()
+    session.locks.objects.add(1)
+    session.add_points(2, 0, points=RIGHT)
+    np.testing.assert_array_equal(only(session.labels, 1), only(before, 1))
+
+
+def test_undone_a_click_gives_back_what_it_took(parting: MakeSession) -> None:
+    session = parting(labels=RecordedLabels(np.zeros(MOVIE.shape, np.uint16)))
+    history = History(session)
+    with history.step("click", [1]):
+        session.add_points(1, 0, points=LEFT)
+    before, sure = np.asarray(session.labels[0]).copy(), session.confidence.area(1)
+    with history.step("click", [2]):
+        session.set_prompts(2, 0, clicks()[1:])
+        answers = session.find(2, 0)
+        history.include(answers)
+        session.write(0, answers)
+    assert (session.labels[0] != before).any()
+    history.undo()
+    np.testing.assert_array_equal(session.labels[0], before)
+    np.testing.assert_array_equal(session.confidence.area(1), sure)
+    run(session.propagate())
+    assert min(shares(session)[0]) > 90
+
+
+def test_only_an_open_step_includes_more(parting: MakeSession) -> None:
+    session = parting(labels=RecordedLabels(np.zeros(MOVIE.shape, np.uint16)))
+    with pytest.raises(RuntimeError, match="No step is open"):
+        History(session).include([1])

@@ -176,6 +176,15 @@ class History:
                 self._shorten()
                 self._let_go()
 
+    def include(self, objects: Iterable[int]) -> None:
+        """Record what is done to more objects, as they are now, in the open step."""
+        step = self._labels.step
+        if step is None:
+            raise RuntimeError("No step is open.")
+        more = self._now(step.name, [i for i in objects if i not in step.objects])
+        step.objects |= more.objects
+        step.memories |= more.memories
+
     def undo(self) -> Step | None:
         """Take the last step back; returns it (frames and objects that changed)."""
         return self._move(self._undo, self._redo)

@@ -196,7 +196,8 @@ class Session:
         Returns
         -------
         FrameResult
-            With this object's mask; it is written to `labels`.
+            With this object's mask, and those of others that it is parted from, see `find`;
+            they are written to `labels`.
 
         Raises
         ------
@@ -235,11 +236,27 @@ class Session:
             self._add(prompt)
 
     def preview(self, object_id: int, frame: int) -> FrameResult:
-        """Answer an object's prompts on a frame, and write the mask."""
-        return self.write(frame, {object_id: self.find(object_id, frame)})
+        """Answer an object's prompts on a frame, and write the mask; see `find`."""
+        return self.write(frame, self.find(object_id, frame))
 
-    def find(self, object_id: int, frame: int) -> Answer:
-        """Answer an object's prompts on a frame, and write nothing: see `write`."""
+    def find(self, object_id: int, frame: int) -> dict[int, Answer]:
+        """Answer an object's prompts on a frame, and write nothing: see `write`.
+
+        Others whose preview there holds its clicks are answered anew: they are not that. What
+        was tracked or is locked stays.
+        """
+        answers = {object_id: self._answer(object_id, frame)}
+        clicks = self.prompts.clicks(frame)
+        for other in clicks.keys() & self._sides[False].tracks.keys() - {object_id}:
+            known = self._sides[False].tracks[other].answers.get(frame)
+            if known is None or self.locks.holds(other, frame) or self._tracked(other, frame):
+                continue
+            swallowed = known.paste().holds(clicks.get(object_id, np.empty((0, 2)))).any()
+            if swallowed and not known.heeds(self._others_clicks(other, frame)):
+                answers[other] = self._answer(other, frame)
+        return answers
+
+    def _answer(self, object_id: int, frame: int) -> Answer:
         side = self._sides[False]
         track = self._track(side, object_id)
         side.propagator.prepare(track)
@@ -533,6 +550,10 @@ class Session:
         """Whether prompts on a frame correct what was tracked there."""
         if frame in self.prompts.frames(object_id):
             return self.prompts.rounds(object_id, frame)[0].correction
+        return self._tracked(object_id, frame)
+
+    def _tracked(self, object_id: int, frame: int) -> bool:
+        """Whether a pass, in whatever direction, has been on a frame of an object."""
         return any(side.progress.was_tracked(object_id, frame) for side in self._sides.values())
 
     def _changed(self, object_id: int, frame: int) -> None:
