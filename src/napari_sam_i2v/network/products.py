@@ -55,10 +55,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _suits(x: Tensor, weight: Tensor) -> bool:
     """Whether a product is one that goes as a convolution."""
-    return x.dtype == torch.float32 and _counts(x, weight)
+    return x.dtype == torch.float32 and _is_large(x, weight)
 
 
-def _counts(x: Tensor, weight: Tensor) -> bool:
+def _is_large(x: Tensor, weight: Tensor) -> bool:
     """Whether a product is so large that it matters how a processor like this computes it."""
     return (
         x.device.type == "cpu"
@@ -102,7 +102,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
         (B, heads, Nq, D).
     """
     wide = query.shape[-1] >= 128  # narrow heads spend their time on exponentials
-    if bias is not None or not wide or not _counts(query, key[0, 0]):
+    if bias is not None or not wide or not _is_large(query, key[0, 0]):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     scaled, found = query * query.shape[-1] ** -0.5, torch.empty_like(query)
     for batch, head in torch.cartesian_prod(*(torch.arange(n) for n in query.shape[:2])).tolist():
