@@ -92,12 +92,9 @@ def merit(answer: Answer, rounds: Sequence[Prompt], known: Sequence[int]) -> flo
 def _obeyed(answer: Answer, rounds: Sequence[Prompt]) -> float:
     """Share of points on which an answer says what they say."""
     mask = answer.paste()
-    right: list[bool] = []
-    for prompt in rounds:
-        if prompt.points is None or prompt.labels is None:
-            continue
-        for (y, x), label in zip(prompt.points, prompt.labels, strict=True):
-            row, column = int(y) - mask.box[0], int(x) - mask.box[1]
-            inside = 0 <= row < mask.mask.shape[0] and 0 <= column < mask.mask.shape[1]
-            right.append((inside and bool(mask.mask[row, column])) == (label == 1))
-    return sum(right) / max(len(right), 1)
+    right = [
+        mask.holds(prompt.points) == (prompt.labels == 1)
+        for prompt in rounds
+        if prompt.points is not None
+    ]
+    return float(np.concatenate(right).mean()) if right else 0.0
