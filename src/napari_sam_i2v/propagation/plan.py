@@ -69,36 +69,19 @@ class Planner:
             If nothing can be tracked, or an object that was named cannot.
         """
         chosen = self._chosen(objects)
-        rest = {
-            reverse: direction == "both" and reverse
-            for reverse in (False, True)
-            if direction in ("both", "backward" if reverse else "forward")
-        }
-
-        def begin(some: Sequence[int], *, pending: bool) -> dict[bool, dict[int, int]]:
-            return {
-                r: self._starts(ways[r], some, before_first=before, pending=pending)
-                for r, before in rest.items()
-            }
-
-        starts = begin(chosen, pending=not again)
+        starts = self._begin(ways, direction, chosen, pending=not again)
         if not again and (objects is not None or not any(starts.values())):
             # Objects that were named are tracked, also where nothing changed.
             idle = [o for o in chosen if not any(o in some for some in starts.values())]
-            starts = {r: {**some, **starts[r]} for r, some in begin(idle, pending=False).items()}
+            every = self._begin(ways, direction, idle, pending=False)
+            starts = {reverse: {**every[reverse], **some} for reverse, some in starts.items()}
         return starts
 
     def pending(self, ways: Mapping[bool, Way], direction: Direction) -> tuple[int, ...]:
         """Objects with frames to be tracked in a direction of time, ascending."""
+        starts = self._begin(ways, direction, self.prompts.object_ids, pending=True)
         whole = range(self.n_frames)
-        found: set[int] = set()
-        for reverse, other in ((False, "backward"), (True, "forward")):
-            if direction != other:
-                before = direction == "both" and reverse
-                starts = self._starts(
-                    ways[reverse], self.prompts.object_ids, before_first=before, pending=True
-                )
-                found |= self.spans(ways[reverse], starts, whole).keys()
+        found = {o for r, some in starts.items() for o in self.spans(ways[r], some, whole)}
         return tuple(sorted(found - self.locks.objects))
 
     def spans(
@@ -140,6 +123,24 @@ class Planner:
                 f"A range of frames within 0 to {self.n_frames - 1} is required, got {frames!r}."
             )
         return limits
+
+    def _begin(
+        self,
+        ways: Mapping[bool, Way],
+        direction: Direction,
+        objects: Sequence[int],
+        *,
+        pending: bool,
+    ) -> dict[bool, dict[int, int]]:
+        """`_starts` of each way that a direction takes."""
+        return {
+            reverse: self._starts(
+                ways[reverse], objects,
+                before_first=direction == "both" and reverse, pending=pending,
+            )
+            for reverse in (False, True)
+            if direction in ("both", "backward" if reverse else "forward")
+        }  # fmt: skip
 
     def _starts(
         self, way: Way, objects: Sequence[int], *, before_first: bool, pending: bool

@@ -189,7 +189,7 @@ class PromptBook:
         counting = tuple(rounds[starts[-1] :] if starts else rounds)
         if not counting or not counting[0].absent:
             return counting
-        return counting[1:] if any(map(_points_at, counting[1:])) else counting[:1]
+        return counting[1:] if len(positive_points(counting[1:])) else counting[:1]
 
     def is_absent(self, object_id: int, frame: int) -> bool:
         """Whether a frame's prompts say that the object is not there."""
@@ -248,8 +248,3 @@ def positive_points(rounds: Iterable[Prompt]) -> NDArray[np.float64]:
     """Positive points (N, 2) of some rounds."""
     some = [r.points[r.labels == 1] for r in rounds if r.points is not None]
     return np.concatenate([np.empty((0, 2)), *some])
-
-
-def _points_at(prompt: Prompt) -> bool:
-    """Whether a prompt has a point on the object."""
-    return prompt.labels is not None and bool((prompt.labels == 1).any())

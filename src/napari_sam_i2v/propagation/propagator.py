@@ -472,10 +472,7 @@ class Propagator:
 
 def _points_out(rounds: Sequence[Prompt]) -> bool:
     """Whether prompts say where the object is, and not only where it is not."""
-    return any(
-        prompt.box is not None or (prompt.labels is not None and bool((prompt.labels == 1).any()))
-        for prompt in rounds
-    )
+    return any(prompt.box is not None for prompt in rounds) or len(positive_points(rounds)) > 0
 
 
 def _holds(view: View, points: np.ndarray) -> bool:
