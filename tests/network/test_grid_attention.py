@@ -87,6 +87,42 @@ def test_a_memory_far_more_alike_than_any_pointer(attention: Attention) -> None:
     torch.testing.assert_close(found, wanted, atol=1e-3, rtol=1e-3)
 
 
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention on a processor with units for matrices, in whatever precision."""
+    module = "napari_sam_i2v.network.grid_attention"
+    monkeypatch.setattr(f"{module}.multiplies_matrices", lambda dtype: True)
+    monkeypatch.setattr(f"{module}.QUERIES_AT_ONCE", 12)
+    monkeypatch.setattr(f"{module}.TurnedKeys.ask", None)  # keys are turned, not queries
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 4096], ids=["row by row", "some rows", "all"])
+@pytest.mark.parametrize("hide", [False, True], ids=["everything", "foreground"])
+@pytest.mark.usefixtures("wide")
+def test_whole_keys_give_the_same(
+    attention: Attention, hide: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_sam_i2v.network.grid_attention.KEYS_AT_ONCE", at_once)
+    memory, query = remembered(), 3 * torch.randn(2, AREA, DIM)
+    wanted = written(attention, query, memory, hide)
+    torch.testing.assert_close(read(attention, query, memory, hide), wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("wide")
+def test_whole_keys_far_more_alike_than_any_pointer(attention: Attention) -> None:
+    memory, query = remembered(1), 400 * torch.randn(1, AREA, DIM)
+    found = read(attention, query, memory)
+    assert found.isfinite().all()
+    wanted = written(attention, query, memory, False)
+    torch.testing.assert_close(found, wanted, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.usefixtures("wide")
+def test_few_queries_are_not_worth_whole_keys(attention: Attention) -> None:
+    with pytest.raises(TypeError, match="not callable"):
+        read(attention, torch.randn(1, 4, DIM), remembered(1))
+
+
 def test_more_pointers_than_places(attention: Attention) -> None:
     """Pointers are told from memories by number, not by what does not fill a grid."""
     memory, query = remembered(1, 1, 4), torch.randn(1, AREA, DIM)
@@ -111,6 +147,11 @@ def test_half_precision_is_near(attention: Attention) -> None:
         found = read(attention, query, memory).float()
     assert (found - wanted).norm() < 0.02 * wanted.norm()
     assert not torch.equal(found, wanted)
+
+
+@pytest.mark.usefixtures("wide")
+def test_whole_keys_in_half_precision_are_near(attention: Attention) -> None:
+    test_half_precision_is_near(attention)
 
 
 @pytest.mark.parametrize(("width", "side"), [(256, 64), (128, 12), (16, 6)])

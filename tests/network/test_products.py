@@ -121,3 +121,18 @@ def test_biased_and_narrow_attention_is_left_to_torch(convolved: list[tuple[int,
         )
         attend(narrow, narrow, narrow)
     assert not convolved
+
+
+@pytest.mark.parametrize(
+    ("listed", "dtype", "units"),
+    [
+        ("flags : avx512f amx_bf16 amx_tile", torch.bfloat16, True),
+        ("flags : avx512f amx_bf16 amx_tile", torch.float32, False),
+        ("flags : avx512f avx512_bf16", torch.bfloat16, False),
+    ],
+)
+def test_units_for_matrices(
+    listed: str, dtype: torch.dtype, units: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "_described", lambda: listed)
+    assert products.multiplies_matrices.__wrapped__(dtype) is units

@@ -16,20 +16,25 @@ Identities turn `Attention` over spatial memories into cheaper matrix products.
   few, say by how much: no pass over all logits looks for their maximum.
 - Powers of two are three times as fast as powers of e (torch leaves the latter to MKL): queries
   are scaled so that logits are logarithms to base 2.
+
+A processor with units for matrices needs wide products more than few: there, in bfloat16, keys
+are projected and turned after all, and multiplied once at full width (`_Whole`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
 from napari_sam_i2v.network.attention import Attention, RotaryTable, rotary_frequencies, rotate
 from napari_sam_i2v.network.kept import Kept
-from napari_sam_i2v.network.products import linear
+from napari_sam_i2v.network.products import linear, multiplies_matrices
 
 __all__ = ["GridMemory", "GridReader"]
 
@@ -151,15 +156,10 @@ class TurnedKeys:
         nodes = middle * (1 + nodes)
         places = torch.arange(side).double()
 
-        def turned(at: Tensor, which: slice) -> Tensor:
-            angle = torch.outer(at, frequencies[which].double()).float().to(inputs.device)
-            half = inputs.unflatten(1, (-1, 2))[:, which].flatten(1)
-            copies = half[:, None].expand(-1, len(at), -1)
-            return rotate(copies, (angle.cos(), angle.sin())).transpose(0, 1).flatten(0, 1)
-
+        quick = turn(inputs[:, : 2 * pairs], frequencies[:pairs], places)
+        slow = turn(inputs[:, 2 * pairs :], frequencies[pairs:], nodes)
         spread = _through(nodes, places).to(inputs.device)
-        quick, slow = turned(places, slice(0, pairs)), turned(nodes, slice(pairs, None))
-        return cls(quick.to(dtype), slow.to(dtype), spread.to(dtype))
+        return cls(quick.flatten(0, 1).to(dtype), slow.flatten(0, 1).to(dtype), spread.to(dtype))
 
     def ask(self, query: Tensor) -> Tensor:
         """Map queries (Q, C) to one for each place, (S, W, Q)."""
@@ -169,6 +169,13 @@ class TurnedKeys:
         rough = linear(self.slow, query[:, channels:])
         asked.view(side, -1).addmm_(self.spread, rough.view(count, -1))
         return asked.view(side, -1, len(query))
+
+
+def turn(inputs: Tensor, frequencies: Tensor, places: Tensor) -> Tensor:
+    """Turn (W, C) by C / 2 frequencies, in radians per place, at S places: (S, W, C)."""
+    angle = torch.outer(places.double(), frequencies.double()).float().to(inputs.device)
+    copies = inputs[:, None].expand(-1, len(places), -1)
+    return rotate(copies, (angle.cos(), angle.sin())).transpose(0, 1)
 
 
 def _cheapest(frequencies: Sequence[float], side: int) -> tuple[int, int]:
@@ -210,6 +217,7 @@ class GridReader:
     def __init__(self, attention: Attention, side: int) -> None:
         self.attention, self.side = attention, side
         self._turned: Kept[tuple[TurnedKeys, TurnedKeys]] = Kept()
+        self._everywhere: Kept[tuple[Tensor, Tensor]] = Kept()
 
     def _keys(self, dtype: torch.dtype) -> tuple[TurnedKeys, TurnedKeys]:
         """Key projections turned by row, and by column."""
@@ -217,15 +225,42 @@ class GridReader:
         return self._turned.of(lambda: self._turn(dtype), key.weight, key.bias, also=(dtype,))
 
     def _turn(self, dtype: torch.dtype) -> tuple[TurnedKeys, TurnedKeys]:
-        key, side = self.attention.k_proj, self.side
-        # What a query is multiplied with for (memory + position, 1).
-        inputs = torch.cat((key.weight.t(), key.bias[None]))
-        inner = inputs.shape[1]
-        frequencies = rotary_frequencies(inner)
+        by_row, by_column, frequencies = self._projection()
         return (
-            TurnedKeys.of(inputs[:, inner // 2 :], frequencies, side, dtype),
-            TurnedKeys.of(inputs[:, : inner // 2], frequencies, side, dtype),
+            TurnedKeys.of(by_row, frequencies, self.side, dtype),
+            TurnedKeys.of(by_column, frequencies, self.side, dtype),
         )
+
+    def _projection(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What makes keys of (memory + position, 1), by row and by column, and frequencies."""
+        key = self.attention.k_proj
+        inputs = torch.cat((key.weight.t(), key.bias[None]))
+        by_column, by_row = inputs.chunk(2, dim=1)
+        return by_row, by_column, rotary_frequencies(inputs.shape[1])
+
+    def _whole(self, memory: GridMemory, dtype: torch.dtype) -> list[Tensor]:
+        """All keys of a memory, and 1: (keys, D + 1) for each of its `columns`, in that order."""
+
+        def everywhere() -> tuple[Tensor, Tensor]:
+            *inputs, frequencies = self._projection()
+            places = torch.arange(self.side)
+            by_row, by_column = (turn(x, frequencies, places).to(dtype) for x in inputs)
+            return by_row, by_column
+
+        key = self.attention.k_proj
+        by_row, by_column = self._everywhere.of(everywhere, key.weight, key.bias, also=(dtype,))
+        found, half, start = [], by_row.shape[2], 0
+        for columns in memory.columns:
+            side, keys, _ = columns.shape
+            count = side * keys // memory.rows.shape[1]
+            part = slice(start, start + count)
+            whole = columns.new_ones(side, keys // count, count, 2 * half + 1)
+            whole[..., :half] = torch.bmm(columns, by_column).unflatten(1, (-1, count))
+            rows = torch.bmm(memory.rows[part], by_row[part]).unflatten(1, (side, -1))
+            whole[..., half:-1] = rows.permute(1, 2, 0, 3)
+            found.append(whole.flatten(0, 2))
+            start += count
+        return found
 
     def read(
         self,
@@ -270,61 +305,86 @@ class GridReader:
         bias, values = LOG2_E * memory.pointer_bias, memory.values
         if foreground:
             values = tuple(v * f for v, f in zip(values, memory.foreground, strict=True))
-        rows, columns = self._keys(values[0].dtype)
-        half, count = query.shape[1] // 2, len(query)
+        dtype, count = values[0].dtype, len(query)
+        ask = self._asking(memory, dtype, count)
         size = math.ceil(count / max(1, round(count / QUERIES_AT_ONCE)))
         mean = query.new_empty(count, len(values[0]) - 1)
         for start in range(0, count, size):
             tile = slice(start, min(start + size, count))
             some = query[tile]
             pointers = pointer_keys @ some.t() + bias
-            shift = pointers.amax(dim=0)
-            turned = some.to(values[0].dtype)
-            asked = _Asked(memory, rows.ask(turned[:, half:]), columns.ask(turned[:, :half]))
-            asked.by_row[:, -1] -= shift.to(turned.dtype)
-            total = asked.sums(values)
+            shift = pointers.amax(dim=0).to(dtype)
+            asked = ask(some.to(dtype))
+            total = _sums(asked.logits(shift), values)
             if not bool(total[-1].isfinite().all()):
                 # Some memory is far more like a query than any pointer is.
-                above = asked.highest(values).clamp(min=0)
-                shift = shift + above
-                asked.by_row[:, -1] -= above.to(turned.dtype)
-                total = asked.sums(values, hide=True)
-            weights = (pointers - shift).exp2_().to(turned.dtype)
+                shift = shift + _highest(asked.logits(shift), values).clamp(min=0)
+                total = _sums(asked.logits(shift), values, hide=True)
+            weights = (pointers - shift.float()).exp2_().to(dtype)
             total += memory.pointer_values @ weights
             mean[tile] = (total[:-1] / total[-1]).t()
         return mean
 
+    def _asking(
+        self, memory: GridMemory, dtype: torch.dtype, count: int
+    ) -> Callable[[Tensor], _Asked]:
+        """How to ask a memory some of `count` queries (Q, D)."""
+        if count >= QUERIES_AT_ONCE and multiplies_matrices(dtype):
+            return partial(_Whole, self._whole(memory, dtype))
+        rows, columns = self._keys(dtype)
+
+        def placed(query: Tensor) -> _Placed:
+            by_column, by_row = query.chunk(2, dim=1)
+            return _Placed.of(memory, rows.ask(by_row), columns.ask(by_column))
+
+        return placed
+
+
+class _Asked(Protocol):
+    """Q queries to a memory."""
+
+    def logits(self, shift: Tensor) -> Iterator[Tensor]:
+        """Logits (keys, Q) less `shift` (Q,), some rows of the grid at a time.
+
+        In the order of `GridMemory.values`. The next may take the place of those before.
+        """
+
 
 @dataclass(frozen=True)
-class _Asked:
-    """Q queries to a memory, as `TurnedKeys` make them: (S, memory_dim + 1, Q) each."""
+class _Whole:
+    """Asked by whole keys, some of (keys, D + 1) at a time: `query` (Q, D)."""
+
+    keys: Sequence[Tensor]
+    query: Tensor
+
+    def logits(self, shift: Tensor) -> Iterator[Tensor]:
+        """See `_Asked`."""
+        query = torch.cat((self.query, -shift[:, None]), dim=1)
+        for keys in self.keys:
+            yield keys @ query.t()
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Asked by place, as `TurnedKeys` do it: (S, memory_dim + 1, Q) for rows and for columns.
+
+    `level` (S, Q) is what the last number of every key, a 1, is multiplied with, by row.
+    """
 
     memory: GridMemory
     by_row: Tensor
     by_column: Tensor
+    level: Tensor
 
-    def sums(self, values: Sequence[Tensor], *, hide: bool = False) -> Tensor:
-        """Sums (memory_dim + 1, Q) of values and of ones, times exponentials of logits.
+    @classmethod
+    def of(cls, memory: GridMemory, by_row: Tensor, by_column: Tensor) -> _Placed:
+        """Ask a memory."""
+        return cls(memory, by_row, by_column, by_row[:, -1].clone())
 
-        Tokens that do not count have values of 0, and must be hidden where their exponentials
-        may be infinite.
-        """
-        total = self.by_row.new_zeros(len(values[0]), self.by_row.shape[2], dtype=torch.float32)
-        for some, logits in zip(values, self._logits(), strict=True):
-            total += some @ (logits + _hidden(some) if hide else logits).exp2_()
-        return total
-
-    def highest(self, values: Sequence[Tensor]) -> Tensor:
-        """Highest logit (Q,) of all that count."""
-        found = [
-            (logits + _hidden(some)).amax(dim=0).float()
-            for some, logits in zip(values, self._logits(), strict=True)
-        ]
-        return torch.stack(found).amax(dim=0)
-
-    def _logits(self) -> Iterator[Tensor]:
-        """Logits (keys, Q) of some rows at a time, in one buffer, in the order of `values`."""
+    def logits(self, shift: Tensor) -> Iterator[Tensor]:
+        """See `_Asked`."""
         memory, width = self.memory, self.by_row.shape[2]
+        self.by_row[:, -1] = self.level - shift
         buffer = self.by_row.new_empty(memory.values[0].shape[1] * width)
         pairs = list(zip(memory.rows, self.by_row, strict=True))
         for columns in memory.columns:
@@ -338,6 +398,26 @@ class _Asked:
                 same[:, i].addmm_(row, asked)
             del pairs[:count]
             yield logits.flatten(0, 1)
+
+
+def _sums(logits: Iterator[Tensor], values: Sequence[Tensor], *, hide: bool = False) -> Tensor:
+    """Sums (memory_dim + 1, Q) of values and of ones, times exponentials of logits.
+
+    Tokens that do not count have values of 0, and must be hidden where their exponentials may be
+    infinite.
+    """
+    total: Tensor | float = 0.0
+    for some, found in zip(values, logits, strict=True):
+        total = total + (some @ (found + _hidden(some) if hide else found).exp2_()).float()
+    return cast(Tensor, total)
+
+
+def _highest(logits: Iterator[Tensor], values: Sequence[Tensor]) -> Tensor:
+    """Highest logit (Q,) of all that count."""
+    found = [
+        (some + _hidden(weighed)).amax(dim=0) for weighed, some in zip(values, logits, strict=True)
+    ]
+    return torch.stack(found).amax(dim=0)
 
 
 def _hidden(values: Tensor) -> Tensor:

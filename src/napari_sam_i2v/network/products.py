@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from napari_sam_i2v.network.device import product_dtype
 
-__all__ = ["Linear", "attend", "linear"]
+__all__ = ["Linear", "attend", "linear", "multiplies_matrices"]
 
 WORTH = 4_000_000
 """Multiplications from which on a convolution, which takes longer to begin, is faster."""
@@ -33,9 +33,20 @@ def convolution_is_faster() -> bool:
         return False
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
-    described = Path("/proc/cpuinfo")
-    maker = described.read_text() if described.exists() else platform.processor()
-    return "AuthenticAMD" in maker
+    return "AuthenticAMD" in _described()
+
+
+@lru_cache(maxsize=8)
+def multiplies_matrices(dtype: torch.dtype) -> bool:
+    """Whether this processor has units that multiply matrices of that type (Intel's AMX)."""
+    return dtype == torch.bfloat16 and "amx_bf16" in _described()
+
+
+@lru_cache(maxsize=1)
+def _described() -> str:
+    """What the system says of its processor."""
+    listed = Path("/proc/cpuinfo")
+    return listed.read_text() if listed.exists() else platform.processor()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
