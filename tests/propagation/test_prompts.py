@@ -104,6 +104,27 @@ def test_a_box_or_a_mask_starts_over() -> None:
     assert book.rounds(1, 0) == (mask,)
 
 
+def test_clicks_follow_every_change() -> None:
+    book = PromptBook(
+        [Prompt(1, 0, points=np.array([[3, 4]])), Prompt(2, 0, points=np.array([[5, 6]]))]
+    )
+    counts = []
+
+    def count() -> None:
+        counts.append({i: len(points) for i, points in book.clicks(0).items()})
+
+    count()
+    book.add(Prompt(1, 0, points=np.array([[7, 8]])))
+    count()
+    book.undo(1, 0)
+    count()
+    book.clear(1, 0)
+    count()
+    book.remove(2)
+    count()
+    assert counts == [{1: 1, 2: 1}, {1: 2, 2: 1}, {1: 1, 2: 1}, {2: 1}, {}]
+
+
 def test_positive_clicks_of_a_frame_that_count() -> None:
     book = PromptBook([points(), points(object_id=2), points(3, object_id=2), points(3)])
     book.add(Prompt(2, 0, points=np.array([[5, 6], [7, 8]]), labels=np.array([0, 1])))

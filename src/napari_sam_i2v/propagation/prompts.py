@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,7 @@ class PromptBook:
 
     def __init__(self, prompts: Iterable[Prompt] = ()) -> None:
         self._rounds: dict[int, dict[int, list[Prompt]]] = {}
+        self._clicks: dict[int, dict[int, NDArray[np.float64]]] = {}  # until something changes
         for prompt in prompts:
             self.add(prompt)
 
@@ -200,8 +202,14 @@ class PromptBook:
         """Frames whose prompts show the object, in the order of prompting."""
         return tuple(f for f in self.frames(object_id) if not self.is_absent(object_id, f))
 
-    def clicks(self, frame: int) -> dict[int, NDArray[np.float64]]:
+    def clicks(self, frame: int) -> Mapping[int, NDArray[np.float64]]:
         """Object id -> its positive points (N, 2) on a frame, of objects that have some there."""
+        # A pass asks for them once for each object.
+        if frame not in self._clicks:
+            self._clicks[frame] = self._find_clicks(frame)
+        return MappingProxyType(self._clicks[frame])
+
+    def _find_clicks(self, frame: int) -> dict[int, NDArray[np.float64]]:
         found = {}
         for object_id, frames in self._rounds.items():
             if frame not in frames:
@@ -213,6 +221,7 @@ class PromptBook:
 
     def add(self, prompt: Prompt) -> None:
         """Add a round. The first round on a frame decides whether it is a correction."""
+        self._clicks.pop(prompt.frame, None)
         rounds = self._rounds.setdefault(prompt.object_id, {}).setdefault(prompt.frame, [])
         if rounds and rounds[0].correction != prompt.correction:
             prompt = replace(prompt, correction=rounds[0].correction)
@@ -220,6 +229,7 @@ class PromptBook:
 
     def undo(self, object_id: int, frame: int) -> None:
         """Take the last round on a frame back."""
+        self._clicks.pop(frame, None)
         rounds = self._rounds.get(object_id, {}).get(frame)
         if rounds:
             rounds.pop()
@@ -228,6 +238,7 @@ class PromptBook:
 
     def clear(self, object_id: int, frame: int) -> None:
         """Forget an object's prompts on a frame; an object without prompts is gone."""
+        self._clicks.pop(frame, None)
         frames = self._rounds.get(object_id, {})
         frames.pop(frame, None)
         if not frames:
@@ -235,6 +246,7 @@ class PromptBook:
 
     def remove(self, object_id: int) -> None:
         """Forget an object."""
+        self._clicks.clear()
         self._rounds.pop(object_id, None)
 
     def __iter__(self) -> Iterator[Prompt]:

@@ -529,9 +529,9 @@ class Session:
 
     def _others_clicks(self, object_id: int, frame: int) -> NDArray[np.float64]:
         """Positive clicks (N, 2) of other objects on a frame, as far as they count."""
-        clicks = self.prompts.clicks(frame) if self.view != "frame" else {}
-        clicks.pop(object_id, None)
-        return np.concatenate([np.empty((0, 2)), *clicks.values()])
+        clicks = {} if self.view == "frame" else self.prompts.clicks(frame)
+        others = (points for other, points in clicks.items() if other != object_id)
+        return np.concatenate([np.empty((0, 2)), *others])
 
     def _preview(self, prompt: Prompt) -> FrameResult:
         prompt.check_inside(self.shape)
