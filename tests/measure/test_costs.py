@@ -16,16 +16,18 @@ from napari_sam_i2v.network.config import get_config
 SMALLER = 256
 """Network input at which the published networks are counted in every run."""
 MOST = {
-    ("sam-i2v-micro", 192): FrameCosts(shared=866_128_896, per_object=329_327_560),
-    ("sam-i2v", SMALLER): FrameCosts(shared=8_849_837_568, per_object=3_456_775_280),
-    ("sam-i2v++", SMALLER): FrameCosts(shared=7_274_614_272, per_object=3_464_868_976),
-    ("sam-i2v", 1024): FrameCosts(shared=152_052_124_672, per_object=283_247_247_240),
-    ("sam-i2v++", 1024): FrameCosts(shared=110_868_253_696, per_object=231_203_536_776),
+    ("sam-i2v-micro", 192): FrameCosts(shared=866_128_896, per_object=331_171_336),
+    ("sam-i2v", SMALLER): FrameCosts(shared=8_849_837_568, per_object=3_478_136_880),
+    ("sam-i2v++", SMALLER): FrameCosts(shared=7_274_614_272, per_object=3_486_230_576),
+    ("sam-i2v", 1024): FrameCosts(shared=152_052_124_672, per_object=286_519_403_400),
+    ("sam-i2v++", 1024): FrameCosts(shared=110_868_253_696, per_object=233_930_433_416),
 }
 """What a frame took when this was last made cheaper: lower it when it is, never raise it.
 
-Less than half at once rather means that some operation is not counted any more.
+Less without a saving means that some operation is not counted any more.
 """
+LEAST = 0.999
+"""Share of `MOST` that is counted unless it was made cheaper; then `MOST` is lowered."""
 
 
 @pytest.mark.parametrize(
@@ -37,8 +39,8 @@ def test_a_frame_costs_no_more_than_it_did(name: str, size: int) -> None:
     config = replace(get_config(name), image_size=size)
     model = SamI2V(config).eval().requires_grad_(False)
     found, most = frame_costs(model), MOST[name, size]
-    assert 0.5 * most.shared < found.shared <= most.shared
-    assert 0.5 * most.per_object < found.per_object <= most.per_object
+    assert LEAST * most.shared < found.shared <= most.shared
+    assert LEAST * most.per_object < found.per_object <= most.per_object
 
 
 def test_counts_attention_and_products_in_place() -> None:
@@ -47,6 +49,7 @@ def test_counts_attention_and_products_in_place() -> None:
     assert count_flops(lambda: F.scaled_dot_product_attention(q, k, v)) == 2 * products
     out, left, right = torch.zeros(4, 3, 5), torch.ones(4, 3, 8), torch.ones(4, 8, 5)
     assert count_flops(lambda: out.baddbmm_(left, right)) == 4 * products
+    assert count_flops(lambda: out[0].addmm_(left[0], right[0])) == products
     assert count_flops(lambda: torch.bmm(left, right, out=out)) == 4 * products
 
 

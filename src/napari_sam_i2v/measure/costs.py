@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,10 @@ def count_flops(call: Callable[[], Any]) -> int:
     do not. Attention is computed by its plain formula meanwhile: the fused kernels of a
     processor are not counted by torch.
     """
-    in_place: dict[Any, Callable[..., int]] = {torch.ops.aten.baddbmm_: _baddbmm_flops}
+    aten = torch.ops.aten  # torch does not count products that are added in place
+    in_place: dict[Any, Callable[..., int]] = {
+        aten.addmm_: _added_flops, aten.baddbmm_: _added_flops,
+    }  # fmt: skip
     with (
         sdpa_kernel(SDPBackend.MATH),
         FlopCounterMode(display=False, custom_mapping=in_place) as counter,
@@ -55,12 +59,9 @@ def count_flops(call: Callable[[], Any]) -> int:
     return int(counter.get_total_flops())
 
 
-def _baddbmm_flops(
-    out: Sequence[int], left: Sequence[int], right: Sequence[int], **_: object
-) -> int:
-    """Of adding the product of (B, N, K) and (B, K, M), given their shapes."""
-    batch, rows, inner = left
-    return 2 * batch * rows * inner * right[2]
+def _added_flops(out: Sequence[int], left: Sequence[int], right: Sequence[int], **_: object) -> int:
+    """Of adding the product of (..., N, K) and (..., K, M), given their shapes."""
+    return 2 * math.prod(left) * right[-1]
 
 
 def frame_costs(model: SamI2V, memories: int = FULL_MEMORY) -> FrameCosts:

@@ -386,17 +386,17 @@ class _Placed:
         memory, width = self.memory, self.by_row.shape[2]
         self.by_row[:, -1] = self.level - shift
         buffer = self.by_row.new_empty(memory.values[0].shape[1] * width)
-        pairs = list(zip(memory.rows, self.by_row, strict=True))
+        start = 0
         for columns in memory.columns:
             side, keys, _ = columns.shape
             logits = buffer[: side * keys * width].view(side, keys, width)
             torch.bmm(columns, self.by_column, out=logits)
             # The same logits by row: neighbours in a row lie as far apart as there are rows.
             count = side * keys // memory.rows.shape[1]
-            same = logits.view(-1, count, width)
-            for i, (row, asked) in enumerate(pairs[:count]):
-                same[:, i].addmm_(row, asked)
-            del pairs[:count]
+            part = slice(start, start + count)
+            same = logits.view(-1, count, width).transpose(0, 1)
+            same.baddbmm_(memory.rows[part], self.by_row[part])
+            start += count
             yield logits.flatten(0, 1)
 
 
