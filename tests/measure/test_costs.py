@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from tests.network import tiny
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
+from napari_sam_i2v.measure import costs
 from napari_sam_i2v.measure.costs import FrameCosts, count_flops, frame_costs
 from napari_sam_i2v.network import SamI2V
 from napari_sam_i2v.network.config import get_config
@@ -51,6 +57,32 @@ def test_counts_attention_and_products_in_place() -> None:
     assert count_flops(lambda: out.baddbmm_(left, right)) == 4 * products
     assert count_flops(lambda: out[0].addmm_(left[0], right[0])) == products
     assert count_flops(lambda: torch.bmm(left, right, out=out)) == 4 * products
+
+
+class Called(TorchDispatchMode):
+    """Notes which operators of torch are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.packets: set[Any] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.packets.add(func.overloadpacket)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["sam-i2v-micro", "sam-i2v", "sam-i2v++"])
+def test_every_kind_of_product_is_counted(name: str) -> None:
+    config = replace(get_config(name), image_size=128)
+    model = SamI2V(config).eval().requires_grad_(False)
+    called = Called()
+    with sdpa_kernel(SDPBackend.MATH), called:
+        costs._frame(model, 2, 7)()
+    products = {
+        p for p in called.packets if re.search(r"mm|mv|conv|attention|dot|\blinear", str(p))
+    }
+    assert torch.ops.aten.baddbmm_ in products
+    assert products <= {*flop_registry, *costs.IN_PLACE}
 
 
 def test_more_memory_costs_more_per_object_and_the_same_once() -> None:

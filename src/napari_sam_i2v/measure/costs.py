@@ -47,13 +47,9 @@ def count_flops(call: Callable[[], Any]) -> int:
     do not. Attention is computed by its plain formula meanwhile: the fused kernels of a
     processor are not counted by torch.
     """
-    aten = torch.ops.aten  # torch does not count products that are added in place
-    in_place: dict[Any, Callable[..., int]] = {
-        aten.addmm_: _added_flops, aten.baddbmm_: _added_flops,
-    }  # fmt: skip
     with (
         sdpa_kernel(SDPBackend.MATH),
-        FlopCounterMode(display=False, custom_mapping=in_place) as counter,
+        FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter,
     ):
         call()
     return int(counter.get_total_flops())
@@ -62,6 +58,13 @@ def count_flops(call: Callable[[], Any]) -> int:
 def _added_flops(out: Sequence[int], left: Sequence[int], right: Sequence[int], **_: object) -> int:
     """Of adding the product of (..., N, K) and (..., K, M), given their shapes."""
     return 2 * math.prod(left) * right[-1]
+
+
+IN_PLACE: dict[Any, Callable[..., int]] = {
+    torch.ops.aten.addmm_: _added_flops,
+    torch.ops.aten.baddbmm_: _added_flops,
+}
+"""Products that are added in place, which torch does not count by itself."""
 
 
 def frame_costs(model: SamI2V, memories: int = FULL_MEMORY) -> FrameCosts:
