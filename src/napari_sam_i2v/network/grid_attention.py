@@ -26,8 +26,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol, cast
+from functools import partial, reduce
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -156,8 +156,8 @@ class TurnedKeys:
         nodes = middle * (1 + nodes)
         places = torch.arange(side).double()
 
-        quick = turn(inputs[:, : 2 * pairs], frequencies[:pairs], places)
-        slow = turn(inputs[:, 2 * pairs :], frequencies[pairs:], nodes)
+        quick = _turned(inputs[:, : 2 * pairs], frequencies[:pairs], places)
+        slow = _turned(inputs[:, 2 * pairs :], frequencies[pairs:], nodes)
         spread = _through(nodes, places).to(inputs.device)
         return cls(quick.flatten(0, 1).to(dtype), slow.flatten(0, 1).to(dtype), spread.to(dtype))
 
@@ -171,7 +171,7 @@ class TurnedKeys:
         return asked.view(side, -1, len(query))
 
 
-def turn(inputs: Tensor, frequencies: Tensor, places: Tensor) -> Tensor:
+def _turned(inputs: Tensor, frequencies: Tensor, places: Tensor) -> Tensor:
     """Turn (W, C) by C / 2 frequencies, in radians per place, at S places: (S, W, C)."""
     angle = torch.outer(places.double(), frequencies.double()).float().to(inputs.device)
     copies = inputs[:, None].expand(-1, len(places), -1)
@@ -244,7 +244,7 @@ class GridReader:
         def everywhere() -> tuple[Tensor, Tensor]:
             *inputs, frequencies = self._projection()
             places = torch.arange(self.side)
-            by_row, by_column = (turn(x, frequencies, places).to(dtype) for x in inputs)
+            by_row, by_column = (_turned(x, frequencies, places).to(dtype) for x in inputs)
             return by_row, by_column
 
         key = self.attention.k_proj
@@ -406,10 +406,13 @@ def _sums(logits: Iterator[Tensor], values: Sequence[Tensor], *, hide: bool = Fa
     Tokens that do not count have values of 0, and must be hidden where their exponentials may be
     infinite.
     """
-    total: Tensor | float = 0.0
-    for some, found in zip(values, logits, strict=True):
-        total = total + (some @ (found + _hidden(some) if hide else found).exp2_()).float()
-    return cast(Tensor, total)
+    return reduce(
+        torch.add,
+        (
+            (some @ (found + _hidden(some) if hide else found).exp2_()).float()
+            for some, found in zip(values, logits, strict=True)
+        ),
+    )
 
 
 def _highest(logits: Iterator[Tensor], values: Sequence[Tensor]) -> Tensor:
