@@ -126,6 +126,15 @@ class GridMemory:
             foreground=transposed(foreground[:spatial]),
         )
 
+    def parts(self) -> Iterator[tuple[Tensor, slice]]:
+        """Each of `columns`, and which rows of the grid it holds."""
+        start = 0
+        for columns in self.columns:
+            side, keys, _ = columns.shape
+            stop = start + side * keys // self.rows.shape[1]
+            yield columns, slice(start, stop)
+            start = stop
+
 
 @dataclass(frozen=True)
 class TurnedKeys:
@@ -249,17 +258,15 @@ class GridReader:
 
         key = self.attention.k_proj
         by_row, by_column = self._everywhere.of(everywhere, key.weight, key.bias, also=(dtype,))
-        found, half, start = [], by_row.shape[2], 0
-        for columns in memory.columns:
+        found, half = [], by_row.shape[2]
+        for columns, part in memory.parts():
             side, keys, _ = columns.shape
-            count = side * keys // memory.rows.shape[1]
-            part = slice(start, start + count)
+            count = part.stop - part.start
             whole = columns.new_ones(side, keys // count, count, 2 * half + 1)
             whole[..., :half] = torch.bmm(columns, by_column).unflatten(1, (-1, count))
             rows = torch.bmm(memory.rows[part], by_row[part]).unflatten(1, (side, -1))
             whole[..., half:-1] = rows.permute(1, 2, 0, 3)
             found.append(whole.flatten(0, 2))
-            start += count
         return found
 
     def read(
@@ -386,17 +393,13 @@ class _Placed:
         memory, width = self.memory, self.by_row.shape[2]
         self.by_row[:, -1] = self.level - shift
         buffer = self.by_row.new_empty(memory.values[0].shape[1] * width)
-        start = 0
-        for columns in memory.columns:
+        for columns, part in memory.parts():
             side, keys, _ = columns.shape
             logits = buffer[: side * keys * width].view(side, keys, width)
             torch.bmm(columns, self.by_column, out=logits)
             # The same logits by row: neighbours in a row lie as far apart as there are rows.
-            count = side * keys // memory.rows.shape[1]
-            part = slice(start, start + count)
-            same = logits.view(-1, count, width).transpose(0, 1)
+            same = logits.view(-1, part.stop - part.start, width).transpose(0, 1)
             same.baddbmm_(memory.rows[part], self.by_row[part])
-            start += count
             yield logits.flatten(0, 1)
 
 
