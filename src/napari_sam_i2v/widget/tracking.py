@@ -15,9 +15,9 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 from psygnal import Signal
 
 from napari_sam_i2v.errors import InputError, MovieError, PromptError
-from napari_sam_i2v.measure.divisions import ProposedDivision, two_parts
+from napari_sam_i2v.measure.divisions import ProposedDivision
 from napari_sam_i2v.propagation.prompts import MAX_OBJECT_ID, Prompt
-from napari_sam_i2v.widget import exports
+from napari_sam_i2v.widget import exports, object_jobs
 from napari_sam_i2v.widget.desk import (
     Desk,
     Event,
@@ -30,6 +30,7 @@ from napari_sam_i2v.widget.desk import (
     Wrote,
 )
 from napari_sam_i2v.widget.layers import resolve_axes
+from napari_sam_i2v.widget.object_jobs import Key
 from napari_sam_i2v.widget.object_rows import ObjectRow, default_name, rows_of
 from napari_sam_i2v.widget.opening import Kept, Opening, open_bench, open_folder
 from napari_sam_i2v.widget.pace import Pace
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectRow", "Tool", "TrackController"]
 
-Key = tuple[int, int]
 OpenBench = Callable[[Opening, Kept], "Workbench"]
 
 
@@ -271,47 +271,27 @@ class TrackController:
             self._names[object_id] = name.strip()
         else:
             self._names.pop(object_id, None)
-        names = {str(i): n for i, n in self._names.items()}
-
-        def act(bench: Workbench) -> Iterable[int]:
-            bench.settings["names"] = names
-            bench.save()
-            return ()
-
-        self._put(Job(act, key="names"))
+        self._put(object_jobs.rename_job(self._names))
 
     def delete(self, objects: Sequence[int]) -> None:
         """Erase objects with their prompts."""
-        known = self._known(objects)
-
-        def act(bench: Workbench) -> Iterable[int]:
-            bench.remove(known)
-            return range(bench.session.n_frames)
-
-        if known:
-            self._put(Job(act, shows=True))
+        if known := self._known(objects):
+            self._put(object_jobs.delete_job(known))
 
     def merge(self, objects: Sequence[int], into: int) -> None:
         """Make objects part of another."""
-        others = [object_id for object_id in objects if object_id != into]
-        if not others:
-            raise PromptError("Choose two or more objects to merge.")
-        self._put(Job(lambda bench: bench.merge(others, into=into), shows=True))
+        self._put(object_jobs.merge_job(objects, into))
 
     def swap(self, a: int, b: int) -> None:
         """Swap two objects from the frame on screen on."""
-        frame = self.frame
-        self._put(Job(lambda bench: bench.swap(a, b, frame=frame), shows=True))
+        self._put(object_jobs.swap_job(a, b, self.frame))
 
     def divide(self, object_id: int) -> None:
         """Mark a division on the frame on screen; the second daughter becomes current."""
         frame, first = self.frame, self.new_object()
         daughters = (first, first + 1)
         self.current_object = daughters[1]
-        self._put(
-            Job(lambda bench: bench.divide(object_id, frame=frame, daughters=daughters),
-                shows=True)
-        )  # fmt: skip
+        self._put(object_jobs.divide_job(object_id, frame, daughters))
         self.note.emit(
             f"Object {object_id} ends before frame {frame}. Check daughter {first}, and click "
             f"on daughter {first + 1}."
@@ -335,18 +315,7 @@ class TrackController:
     def accept_proposal(self, proposal: ProposedDivision) -> None:
         """Mark a division that was proposed; the two parts become the daughters' prompts."""
         mother, frame, first = proposal.object_id, proposal.frame, self.new_object()
-        daughters = (first, first + 1)
-
-        def act(bench: Workbench) -> Iterable[int]:
-            parts = two_parts(np.asarray(bench.session.labels[frame]), mother)
-            if parts is None:
-                raise PromptError(
-                    f"Object {mother} is not in two parts on frame {frame} any more: look for "
-                    "divisions again."
-                )
-            return bench.divide(mother, frame=frame, daughters=daughters, masks=parts)
-
-        self._put(Job(act, shows=True))
+        self._put(object_jobs.accept_job(proposal, (first, first + 1)))
         self._proposals = [one for one in self._proposals if one is not proposal]
         self.current_object = first
         self.go_to(frame)
@@ -357,13 +326,11 @@ class TrackController:
 
     def lock_objects(self, objects: Sequence[int], locked: bool) -> None:
         """Lock objects, or release them."""
-        known = self._known(objects)
-        self._put(_silent(lambda bench: bench.lock_objects(known, locked=locked)))
+        self._put(object_jobs.lock_objects_job(self._known(objects), locked))
 
     def lock_frame(self, locked: bool) -> None:
         """Lock the frame on screen for all objects, or release it."""
-        frame = self.frame
-        self._put(_silent(lambda bench: bench.lock_frames([frame], locked=locked)))
+        self._put(object_jobs.lock_frame_job(self.frame, locked))
 
     @property
     def frame_locked(self) -> bool:
@@ -400,13 +367,7 @@ class TrackController:
         if not known:
             raise PromptError("Choose an object that was clicked on, on a frame where it is.")
         absent = not self.not_here.issuperset(known)
-
-        def act(bench: Workbench) -> Iterator[int | Event]:
-            bench.mark_absent(known, frame, absent=absent)
-            yield frame
-            yield Said(_marked(known, frame, absent))
-
-        self._put(Job(act, shows=True))
+        self._put(object_jobs.absent_job(known, frame, absent))
 
     def take_prompts(self, layer: Layer) -> None:
         """Prompt with what is in a layer of the user's; raises `SamI2VError`."""
@@ -414,7 +375,7 @@ class TrackController:
         taken = {status.object_id for status in self._stood.objects}
         prompts = prompts_from_layer(stage.image, stage.axes, layer, frame=self.frame, taken=taken)
         name = f"prompts of “{layer.name}”"
-        self._put(Job(lambda bench: bench.add(prompts, name), shows=True))
+        self._put(object_jobs.given_job(prompts, name))
 
     def _on_prompts(self) -> None:
         """The user edited the prompt layers: answer what changed."""
@@ -433,15 +394,7 @@ class TrackController:
                 self._put_prompts(key, (*mask, *rounds))
 
     def _put_prompts(self, key: Key, rounds: tuple[Prompt, ...]) -> None:
-        object_id, frame = key
-        desk = self._open_desk()
-
-        def act(bench: Workbench) -> Iterable[int]:
-            whole = not rounds and bench.session.prompts.frames(object_id) == (frame,)
-            bench.set_prompts(object_id, frame, rounds, wanted=desk.wanted(("prompt", key)))
-            return range(bench.session.n_frames) if whole else [frame]
-
-        self._put(Job(act, key=("prompt", key)))
+        self._put(object_jobs.prompts_job(key, rounds, self._open_desk().wanted))
 
     def _on_paint(self, event: Any) -> None:
         """Wait until napari has written the pixels: it may tell of them before."""
@@ -456,30 +409,17 @@ class TrackController:
         if stroke is None:
             return
         for object_id in stroke.objects:
-            self._put(self._painted(object_id, stroke.frame, stroke.before))
-
-    def _painted(self, object_id: int, frame: int, before: np.ndarray) -> Job:
-        kept = self._kept
-
-        def act(bench: Workbench) -> Iterable[int]:
-            if kept is not None:
-                kept.take_over(frame)
-            try:
-                bench.paint(object_id, frame, before=before)
-            except PromptError:
-                bench.session.labels[frame] = before
-                raise
-            return [frame]
-
-        return Job(act, shows=True)
+            self._put(
+                object_jobs.painted_job(object_id, stroke.frame, stroke.before, self._kept_now())
+            )
 
     def undo(self) -> None:
         """Take the last change back."""
-        self._put(Job(lambda bench: _frames(bench.undo()), shows=True))
+        self._put(object_jobs.undo_job())
 
     def redo(self) -> None:
         """Make the change again that was undone last."""
-        self._put(Job(lambda bench: _frames(bench.redo()), shows=True))
+        self._put(object_jobs.redo_job())
 
     @property
     def undo_name(self) -> str | None:
@@ -743,24 +683,3 @@ class TrackController:
         if self._stage is None:
             raise MovieError("Open a movie first, or one of File ▸ Open Sample ▸ SAM-I2V.")
         return self._stage
-
-
-def _marked(objects: Sequence[int], frame: int, absent: bool) -> str:
-    named = "Object " + ", ".join(map(str, objects))
-    if absent:
-        return f"{named}: not on frame {frame}. Track goes on from there."
-    return f"{named}: on frame {frame} tracking decides again."
-
-
-def _silent(act: Callable[[Workbench], object]) -> Job:
-    """A job that writes no frame."""
-
-    def run(bench: Workbench) -> Iterable[int]:
-        act(bench)
-        return ()
-
-    return Job(run)
-
-
-def _frames(step: Any) -> Iterable[int]:
-    return () if step is None else list(step.crops)

@@ -1,0 +1,178 @@
+"""What the dock does to objects and prompts: jobs for the worker, one per step to undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam_i2v.errors import PromptError
+from napari_sam_i2v.measure.divisions import ProposedDivision, two_parts
+from napari_sam_i2v.widget.desk import Event, Job, Said
+
+if TYPE_CHECKING:
+    from napari_sam_i2v.propagation.prompts import Prompt
+    from napari_sam_i2v.widget.opening import Kept
+    from napari_sam_i2v.workbench import Workbench
+
+Key = tuple[int, int]
+"""Object id, frame."""
+
+
+# ---- objects ----------------------------------------------------------------------------------
+
+
+def rename_job(names: Mapping[int, str]) -> Job:
+    """Keep the names that objects have now."""
+    kept = {str(object_id): name for object_id, name in names.items()}
+
+    def act(bench: Workbench) -> Iterable[int]:
+        bench.settings["names"] = kept
+        bench.save()
+        return ()
+
+    return Job(act, key="names")
+
+
+def delete_job(objects: Sequence[int]) -> Job:
+    """Erase objects with their prompts."""
+
+    def act(bench: Workbench) -> Iterable[int]:
+        bench.remove(objects)
+        return range(bench.session.n_frames)
+
+    return Job(act, shows=True)
+
+
+def merge_job(objects: Sequence[int], into: int) -> Job:
+    """Make objects part of another; raises `PromptError` if there is no other."""
+    others = [object_id for object_id in objects if object_id != into]
+    if not others:
+        raise PromptError("Choose two or more objects to merge.")
+    return Job(lambda bench: bench.merge(others, into=into), shows=True)
+
+
+def swap_job(a: int, b: int, frame: int) -> Job:
+    """Swap two objects from a frame on."""
+    return Job(lambda bench: bench.swap(a, b, frame=frame), shows=True)
+
+
+def divide_job(object_id: int, frame: int, daughters: tuple[int, int]) -> Job:
+    """Let an object end before a frame, and two daughters begin there."""
+    return Job(lambda bench: bench.divide(object_id, frame=frame, daughters=daughters), shows=True)
+
+
+def accept_job(proposal: ProposedDivision, daughters: tuple[int, int]) -> Job:
+    """Divide an object as proposed: its two parts are the daughters' prompts."""
+    mother, frame = proposal.object_id, proposal.frame
+
+    def act(bench: Workbench) -> Iterable[int]:
+        parts = two_parts(np.asarray(bench.session.labels[frame]), mother)
+        if parts is None:
+            raise PromptError(
+                f"Object {mother} is not in two parts on frame {frame} any more: look for "
+                "divisions again."
+            )
+        return bench.divide(mother, frame=frame, daughters=daughters, masks=parts)
+
+    return Job(act, shows=True)
+
+
+def lock_objects_job(objects: Sequence[int], locked: bool) -> Job:
+    """Lock objects, or release them."""
+    return _silent(lambda bench: bench.lock_objects(objects, locked=locked))
+
+
+def lock_frame_job(frame: int, locked: bool) -> Job:
+    """Lock a frame for all objects, or release it."""
+    return _silent(lambda bench: bench.lock_frames([frame], locked=locked))
+
+
+# ---- prompts ----------------------------------------------------------------------------------
+
+
+def absent_job(objects: Sequence[int], frame: int, absent: bool) -> Job:
+    """Say that objects are not on a frame, or take that back."""
+    named = "Object " + ", ".join(map(str, objects))
+    said = (
+        f"{named}: not on frame {frame}. Track goes on from there."
+        if absent
+        else f"{named}: on frame {frame} tracking decides again."
+    )
+
+    def act(bench: Workbench) -> Iterator[int | Event]:
+        bench.mark_absent(objects, frame, absent=absent)
+        yield frame
+        yield Said(said)
+
+    return Job(act, shows=True)
+
+
+def given_job(prompts: Sequence[Prompt], name: str) -> Job:
+    """Add prompts that were made elsewhere, as a step of that name."""
+    return Job(lambda bench: bench.add(prompts, name), shows=True)
+
+
+def prompts_job(
+    key: Key, rounds: tuple[Prompt, ...], wanted: Callable[[Any], Callable[[], bool]]
+) -> Job:
+    """Make these rounds all that an object is prompted with on a frame.
+
+    Parameters
+    ----------
+    key, rounds
+        Object and frame, and their prompts; none takes those away that were there.
+    wanted
+        Given the job's key, whether no later job has made the answer void; see `Desk.wanted`.
+    """
+    object_id, frame = key
+
+    def act(bench: Workbench) -> Iterable[int]:
+        whole = not rounds and bench.session.prompts.frames(object_id) == (frame,)
+        bench.set_prompts(object_id, frame, rounds, wanted=wanted(("prompt", key)))
+        return range(bench.session.n_frames) if whole else [frame]
+
+    return Job(act, key=("prompt", key))
+
+
+def painted_job(object_id: int, frame: int, before: np.ndarray, kept: Kept) -> Job:
+    """Make a mask prompt of what was painted over `before`, a plane (Y, X) of labels."""
+
+    def act(bench: Workbench) -> Iterable[int]:
+        kept.take_over(frame)
+        try:
+            bench.paint(object_id, frame, before=before)
+        except PromptError:
+            bench.session.labels[frame] = before
+            raise
+        return [frame]
+
+    return Job(act, shows=True)
+
+
+# ---- steps ------------------------------------------------------------------------------------
+
+
+def undo_job() -> Job:
+    """Take the last change back."""
+    return Job(lambda bench: _frames(bench.undo()), shows=True)
+
+
+def redo_job() -> Job:
+    """Make the change again that was undone last."""
+    return Job(lambda bench: _frames(bench.redo()), shows=True)
+
+
+def _silent(act: Callable[[Workbench], object]) -> Job:
+    """A job that writes no frame."""
+
+    def run(bench: Workbench) -> Iterable[int]:
+        act(bench)
+        return ()
+
+    return Job(run)
+
+
+def _frames(step: Any) -> Iterable[int]:
+    return () if step is None else list(step.crops)
