@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QCoreApplication, QObject
+from qtpy.QtCore import QCoreApplication, QObject, QThreadPool
 
 if TYPE_CHECKING:
     from napari_sam_i2v.widget.tracking import TrackController
@@ -24,6 +24,9 @@ class WorkError(Exception):
 
 class WorkRunner(QObject):
     """Runs `controller.run` in a thread whenever it asks for it.
+
+    That thread comes on top of those that napari's workers may have, which are as many as there
+    are cores: a click is answered while a pass in another window, or another plugin, has them all.
 
     It belongs to the application, not to the dock: it must see the end of a worker whose dock was
     closed, because only then the controller may let go of its files.
@@ -53,6 +56,7 @@ class WorkRunner(QObject):
         worker.errored.connect(self._on_errored)
         worker.finished.connect(self._on_finished)
         self._worker = worker
+        _thread_pool().releaseThread()  # room for one more, until `_on_finished`
         worker.start()
 
     def when_idle(self, action: Callable[[], object]) -> None:
@@ -83,6 +87,7 @@ class WorkRunner(QObject):
 
     def _on_finished(self) -> None:
         self._worker = None
+        _thread_pool().reserveThread()
         if not self._closed:
             self._controller.finished()
         then, self._then = self._then, []
@@ -92,6 +97,14 @@ class WorkRunner(QObject):
             self.deleteLater()
         elif self._controller.has_work:
             self.start()
+
+
+def _thread_pool() -> QThreadPool:
+    """Where napari's workers run."""
+    pool = QThreadPool.globalInstance()
+    if pool is None:
+        raise RuntimeError("Qt has no thread pool: there is no application.")
+    return pool
 
 
 def _guarded(run: Callable[[], Iterator[object]]) -> Iterator[object]:
