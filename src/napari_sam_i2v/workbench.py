@@ -99,7 +99,7 @@ class Workbench:
         rounds: Sequence[Prompt],
         *,
         wanted: Callable[[], bool] = lambda: True,
-    ) -> bool:
+    ) -> FrameResult | None:
         """Replace an object's prompts on a frame, and answer them at once.
 
         Parameters
@@ -111,8 +111,8 @@ class Workbench:
 
         Returns
         -------
-        bool
-            Whether the answer was written.
+        FrameResult or None
+            What was written; None if the answer was dropped, or nothing is prompted any more.
 
         Raises
         ------
@@ -155,14 +155,14 @@ class Workbench:
     def _replace(
         self, object_id: int, frame: int, rounds: Sequence[Prompt],
         wanted: Callable[[], bool] = lambda: True,
-    ) -> bool:  # fmt: skip
-        """Replace prompts and answer the new ones; whether the answer was written."""
+    ) -> FrameResult | None:  # fmt: skip
+        """Replace prompts and answer the new ones; what was written."""
         self.session.set_prompts(object_id, frame, rounds)
         self._forget_after(object_id, frame)
         if rounds:
             return self._answer(object_id, frame, wanted)
         self._erase_answer(object_id, frame)
-        return True
+        return None
 
     def paint(self, object_id: int, frame: int, *, before: NDArray[Any] | None = None) -> None:
         """Take an object's pixels, as the labels have them now, for its mask prompt on a frame.
@@ -191,14 +191,14 @@ class Workbench:
                 yield frame
         self.save()
 
-    def _answer(self, object_id: int, frame: int, wanted: Callable[[], bool]) -> bool:
+    def _answer(self, object_id: int, frame: int, wanted: Callable[[], bool]) -> FrameResult | None:
         answers = self.session.find(object_id, frame)
         if not wanted():
-            return False
+            return None
         self.history.include(answers)
         result = self.session.write(frame, answers)
         self._note(result, reverse=False)
-        return True
+        return result
 
     def _erase_answer(self, object_id: int, frame: int) -> None:
         """Erase what only a prompt that is gone had put there."""

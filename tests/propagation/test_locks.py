@@ -114,3 +114,25 @@ def test_a_painted_mask_is_written_pixel_by_pixel(make: MakeSession) -> None:
     np.testing.assert_array_equal(only(session.labels[0], 1), checks)
     run(session.propagate())
     np.testing.assert_array_equal(only(session.labels[0], 1), checks)
+
+
+def test_keepers_are_those_who_keep_most_of_what_an_object_was_found_on(pair: Session) -> None:
+    run(pair.propagate())
+    mine = pair.labels[4] == 1
+    found = pair.add_points(3, 4, points=(20, 18))
+    assert found.keepers(3) == (1,)
+    # Two keep it together, the one with more of it first; another that keeps little is no reason.
+    rows, columns = np.nonzero(mine)
+    half = len(rows) // 2
+    pair.labels[4][rows[: half + 4], columns[: half + 4]] = 2
+    assert pair.preview(3, 4).keepers(3) == (2, 1)
+    pair.labels[4][mine] = 0
+    pair.labels[4][rows[:half], columns[:half]] = 2
+    assert pair.preview(3, 4).keepers(3) == ()
+    assert pair.preview(2, 0).keepers(2) == ()
+
+
+def test_an_object_that_is_not_there_is_hidden_by_nobody(pair: Session) -> None:
+    run(pair.propagate())
+    absent = pair.add_mask(2, 4, mask=np.zeros((64, 64), bool))
+    assert absent.keepers(2) == ()

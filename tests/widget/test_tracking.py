@@ -369,6 +369,39 @@ def test_paint_on_a_locked_object_is_put_back_and_said(controller: TrackControll
     assert len(controller.prompt_layers.points.data) == 2  # the refused click is gone again
 
 
+def test_a_click_on_what_another_object_was_tracked_to_says_what_to_do(
+    controller: TrackController,
+) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    before, told = planes(controller), Told(controller)
+    first, second = ((np.argwhere(before[4] == i).mean(axis=0)) for i in (1, 2))
+    controller.new_object()
+    click(controller, 4, *first)
+    assert told.notes[-1] == (
+        "Object 3 was found on what object 1 was tracked to: only what is left is shown. "
+        "If object 1 is not there, choose it, Ctrl-click there, and track."
+    )
+    np.testing.assert_array_equal(planes(controller) == 1, before == 1)
+    controller.lock_objects([2], True)
+    controller.new_object()
+    click(controller, 4, *second)
+    assert told.notes[-1] == (
+        "Object 4 was found on what object 2 has, which is locked: only what is left is shown."
+    )
+    assert told.problems == []
+
+
+def test_a_click_on_what_nobody_has_says_nothing(controller: TrackController) -> None:
+    told = Told(controller)
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    click(controller, 4, 48, 42)  # of object 2, whose own it is
+    assert [note for note in told.notes if "was found on" in note] == []
+
+
 def test_not_here_and_a_click_that_takes_it_back(controller: TrackController) -> None:
     two(controller)
     controller.propagate()

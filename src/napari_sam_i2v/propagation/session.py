@@ -44,6 +44,9 @@ __all__ = ["Direction", "FrameResult", "Session", "Until"]
 
 Until = Literal["end", "prompted"]
 
+MOST = 0.5
+"""An object that others keep more than this share of is hidden by them."""
+
 
 @dataclass(frozen=True, eq=False)
 class FrameResult:
@@ -62,6 +65,16 @@ class FrameResult:
     frame: int
     masks: dict[int, ObjectMask]
     labels: NDArray[np.unsignedinteger[Any]]
+
+    def keepers(self, object_id: int) -> tuple[int, ...]:
+        """Other objects that keep what one was found on, if that is most of it: most first."""
+        found = self.masks[object_id]
+        y0, x0, y1, x1 = found.box
+        shown = self.labels[y0:y1, x0:x1][found.mask]
+        ids, areas = np.unique(shown[(shown != 0) & (shown != object_id)], return_counts=True)
+        if areas.sum() <= MOST * shown.size:
+            return ()
+        return tuple(ids[np.lexsort((ids, -areas))].tolist())
 
 
 @dataclass

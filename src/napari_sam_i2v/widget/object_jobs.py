@@ -119,6 +119,8 @@ def prompts_job(
 ) -> Job:
     """Make these rounds all that an object is prompted with on a frame.
 
+    If others keep most of what it is found on, that is said, and what can be done.
+
     Parameters
     ----------
     key, rounds
@@ -128,10 +130,12 @@ def prompts_job(
     """
     object_id, frame = key
 
-    def act(bench: Workbench) -> Iterable[int]:
+    def act(bench: Workbench) -> Iterator[int | Event]:
         whole = not rounds and bench.session.prompts.frames(object_id) == (frame,)
-        bench.set_prompts(object_id, frame, rounds, wanted=wanted(("prompt", key)))
-        return range(bench.session.n_frames) if whole else [frame]
+        result = bench.set_prompts(object_id, frame, rounds, wanted=wanted(("prompt", key)))
+        yield from range(bench.session.n_frames) if whole else [frame]
+        if result is not None and (keepers := result.keepers(object_id)):
+            yield Said(_hidden(object_id, keepers[0], bench.session.locks.holds(keepers[0], frame)))
 
     return Job(act, key=("prompt", key))
 
@@ -149,6 +153,18 @@ def painted_job(object_id: int, frame: int, before: np.ndarray, kept: Kept) -> J
         return [frame]
 
     return Job(act, shows=True)
+
+
+def _hidden(object_id: int, keeper: int, locked: bool) -> str:
+    if locked:
+        return (
+            f"Object {object_id} was found on what object {keeper} has, which is locked: only what "
+            "is left is shown."
+        )
+    return (
+        f"Object {object_id} was found on what object {keeper} was tracked to: only what is left "
+        f"is shown. If object {keeper} is not there, choose it, Ctrl-click there, and track."
+    )
 
 
 # ---- steps ------------------------------------------------------------------------------------
