@@ -162,3 +162,12 @@ def test_a_label_image_gives_its_masks_back() -> None:
     assert (three.box, seven.box) == ((1, 2, 4, 7), (5, 0, 6, 1))
     assert three.confidence == 1
     assert label_masks(plane, {5}) == []
+    assert label_masks(plane, ()) == []
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int32, np.uint64])
+def test_labels_of_any_kind_and_size_give_masks(kind: type[np.integer]) -> None:
+    plane = np.zeros((6, 8), kind)
+    plane[1:3, 2:5], plane[4:, 6:] = 2, np.iinfo(kind).max  # in no list as long as its id
+    (two,) = label_masks(plane, [2])
+    assert (two.box, two.area) == ((1, 2, 3, 5), 6)

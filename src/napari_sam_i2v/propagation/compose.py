@@ -130,8 +130,11 @@ def _less(mask: ObjectMask, box: Box, lost: NDArray[np.bool_]) -> ObjectMask:
 
 def label_masks(plane: NDArray[Any], objects: Collection[int]) -> list[ObjectMask]:
     """Masks, certain ones, of those of the objects that a label image (Y, X) shows."""
-    boxes = dict(enumerate(ndimage.find_objects(plane.astype(np.int64)), start=1))
-    places = [(i, boxes.get(i)) for i in sorted(objects)]
+    most = max(objects, default=0)
+    if not most:
+        return []
+    boxes = ndimage.find_objects(plane, max_label=most)
+    places = [(i, boxes[i - 1]) for i in sorted(objects)]
     masks = [
         ObjectMask.given(plane[box] == i, box[0].start, box[1].start)
         for i, box in places
