@@ -7,13 +7,20 @@ import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from napari_sam_i2v.cli.console import PROGRAM, say_error
 
 SAMPLE_NAMES = ("nuclei", "migration", "chamber")
 FORMAT_NAMES = "tiff, ome-zarr, ctc, geff, trackmate, csv, coco, divisions, overlay"
 PROTOCOL_NAMES = ("click", "clicks3", "box", "mask", "interactive")
+
+
+class _Options(Protocol):
+    """A parser, or a group of its options."""
+
+    def add_argument(self, *names: str, **meaning: Any) -> Any:
+        """Add an option."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -88,44 +95,56 @@ def _add_segment(commands: Any) -> None:
     parser.add_argument(
         "--output", required=True, type=Path, metavar="OUT", help="NAME.tif or NAME.zarr"
     )
-    _add_network(parser)
-    parser.add_argument(
+    _add_tracking(parser.add_argument_group("tracking"))
+    _add_reading(parser.add_argument_group("how the movie is read"))
+    _add_network(network := parser.add_argument_group("the network"))
+    _add_threads(network)
+    _add_writing(parser.add_argument_group("what is written"))
+
+
+def _add_tracking(options: _Options) -> None:
+    options.add_argument(
         "--direction", choices=("forward", "backward", "both"), default="forward",
         help="in time, from each object's prompt (default: forward)",
     )  # fmt: skip
-    parser.add_argument(
+    options.add_argument(
         "--frames", metavar="A:B", help="track frames A to B - 1 only, counted from 0"
     )
-    parser.add_argument("--channel", metavar="C", help="channel, by number (from 0) or name")
-    parser.add_argument("--z", type=int, metavar="Z", help="plane of a movie with depth")
-    parser.add_argument(
-        "--axes", metavar="AXES",
-        help="stored axes, e.g. TZYX, where the file does not tell or is wrong",
-    )  # fmt: skip
-    parser.add_argument(
-        "--scene", metavar="S", help="image of a file with several, by number (from 0) or name"
-    )
-    _add_view(parser)
-    parser.add_argument(
+    _add_view(options)
+    options.add_argument(
         "--memory-filter", choices=("top-k", "multinomial"), default="top-k",
         help="how past frames are remembered; multinomial is random, as published",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of multinomial")
-    parser.add_argument(
+    options.add_argument("--seed", type=int, default=0, metavar="N", help="of multinomial")
+
+
+def _add_reading(options: _Options) -> None:
+    options.add_argument("--channel", metavar="C", help="channel, by number (from 0) or name")
+    options.add_argument("--z", type=int, metavar="Z", help="plane of a movie with depth")
+    options.add_argument(
+        "--axes", metavar="AXES",
+        help="stored axes, e.g. TZYX, where the file does not tell or is wrong",
+    )  # fmt: skip
+    options.add_argument(
+        "--scene", metavar="S", help="image of a file with several, by number (from 0) or name"
+    )
+    options.add_argument(
         "--contrast", type=float, nargs=2, metavar=("LOW", "HIGH"),
         help="grey values shown as black and white (default: percentiles of the movie)",
     )  # fmt: skip
-    parser.add_argument(
+
+
+def _add_writing(options: _Options) -> None:
+    options.add_argument(
         "--confidence", type=Path, metavar="FILE.csv",
         help="write how sure every answer is: object_id,frame,confidence,score,iou,area",
     )  # fmt: skip
-    parser.add_argument(
+    options.add_argument(
         "--export", action="append", default=[], metavar="FORMAT=PATH",
         help=f"write the result in another format too; as often as wanted: {FORMAT_NAMES}",
     )  # fmt: skip
-    _add_threads(parser)
-    _add_overwrite(parser, "replace an older result, and what a stopped run left beside it")
-    parser.add_argument(
+    _add_overwrite(options, "replace an older result, and what a stopped run left beside it")
+    options.add_argument(
         "--resume", action="store_true",
         help="go on from what a killed run of the same command left: the labels are those of a "
         "run without a stop",
@@ -290,42 +309,42 @@ def _add_benchmark(commands: Any) -> None:
     _add_overwrite(parser, "replace an older report")
 
 
-def _add_network(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+def _add_network(options: _Options) -> None:
+    options.add_argument(
         "--model", default="default", metavar="NAME|FILE",
         help=f"a name that `{PROGRAM} models` lists, or a .safetensors or published .pt file",
     )  # fmt: skip
-    _add_place(parser)
+    _add_place(options)
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+def _add_place(options: _Options) -> None:
+    options.add_argument(
         "--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps"
     )
-    _add_precision(parser)
+    _add_precision(options)
 
 
-def _add_threads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of torch")
+def _add_threads(options: _Options) -> None:
+    options.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of torch")
 
 
-def _add_precision(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+def _add_precision(options: _Options) -> None:
+    options.add_argument(
         "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto",
         help="arithmetic of the network",
     )  # fmt: skip
 
 
-def _add_view(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+def _add_view(options: _Options) -> None:
+    options.add_argument(
         "--view", choices=("auto", "frame", "follow"), default="auto",
         help="look at the whole frame, or through a window that follows each object",
     )  # fmt: skip
 
 
-def _add_overwrite(parser: argparse.ArgumentParser, meaning: str) -> None:
-    parser.add_argument("--overwrite", action="store_true", help=meaning)
-    parser.add_argument(
+def _add_overwrite(options: _Options, meaning: str) -> None:
+    options.add_argument("--overwrite", action="store_true", help=meaning)
+    options.add_argument(
         "--quiet", action="store_true", help="no progress and no summary; errors only"
     )
 
