@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam_i2v.measure.accuracy import measure_accuracy
+from napari_sam_i2v.movies.labelled import OwnMovie, find_movies
 from napari_sam_i2v.network.checkpoints import load_model
 from napari_sam_i2v.network.memory_attention import MemoryTokens
 from napari_sam_i2v.network.sam_i2v import SamI2V
@@ -43,7 +44,6 @@ from napari_sam_i2v.propagation.session import Session
 from napari_sam_i2v.propagation.track import Track
 from napari_sam_i2v.propagation.view import View
 from napari_sam_i2v.training.beginning import is_upgraded, start_from_image
-from napari_sam_i2v.training.folders import OwnMovie, find_movies
 from napari_sam_i2v.training.hand_over import answer_handed, held_after, image_feature, recrop
 from napari_sam_i2v.training.samples import moved
 

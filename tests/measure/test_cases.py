@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from tests.movies.layouts import discs, write_cell_tracking
 
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.measure.cases import find_cases, load_case, load_cases
@@ -204,3 +205,60 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
         load_case(folder)
     with pytest.raises(InputError, match="holds no case"):
         find_cases([folder])
+
+
+# ---- Cell Tracking Challenge ------------------------------------------------------------------
+
+MOVIE, LABELS = discs()
+
+
+def test_sequences_are_found_from_every_level(tmp_path: Path) -> None:
+    root = write_cell_tracking(tmp_path / "Fluo", MOVIE, LABELS, outlined=[0, 3])
+    (root / "02").mkdir()  # without a truth
+    other = write_case(tmp_path / "cells")
+    assert find_cases([root]) == find_cases([root / "01"]) == [root / "01"]
+    assert find_cases([tmp_path]) == [root / "01", other]
+
+
+def test_outlines_of_a_sequence_have_the_ids_of_their_markers(tmp_path: Path) -> None:
+    root = write_cell_tracking(tmp_path / "Fluo", MOVIE, LABELS, outlined=[1, 3])
+    case = load_case(root / "01")
+    assert (case.name, case.annotated, case.dense) == ("Fluo_01", (1, 3), False)
+    assert case.presence == {3: (1, 3), 8: (1, 3)}
+    assert np.array_equal(case.truth[3], LABELS[3])
+    assert not case.truth[2].any()
+    assert np.array_equal(case.movie[3], MOVIE[3])
+    assert [(p.object_id, p.frame) for p in case.prompts] == [(3, 1), (8, 1)]
+    (root / "01_prompts.csv").write_text("object_id,frame,y,x\n8,3,70,67\n")
+    assert [(p.object_id, p.frame) for p in load_case(root / "01").prompts] == [(8, 3)]
+
+
+def test_frames_on_which_a_cell_is_not_outlined_are_judged_only_if_there_are_no_others(
+    tmp_path: Path,
+) -> None:
+    part = LABELS.copy()
+    part[3][part[3] == 8] = 0
+    root = write_cell_tracking(tmp_path / "Fluo", MOVIE, part, outlined=[1, 3])
+    write_cell_tracking(tmp_path / "Fluo", MOVIE, LABELS, outlined=[])  # all markers
+    assert load_case(root / "01").annotated == (1,)
+    (root / "01_GT" / "SEG" / "man_seg001.tif").unlink()
+    case = load_case(root / "01")
+    assert (case.annotated, case.presence) == ((3,), {3: (3,)})
+
+
+@pytest.mark.parametrize(
+    ("outlined", "markers", "lacks"),
+    [([], True, "has no outlines to be judged by"), ([0, 2], False, "has no tracking markers")],
+)
+def test_a_sequence_that_cannot_be_judged_is_refused(
+    tmp_path: Path, outlined: list[int], markers: bool, lacks: str
+) -> None:
+    root = write_cell_tracking(tmp_path, MOVIE, LABELS, outlined=outlined, markers=markers)
+    with pytest.raises(InputError, match=lacks):
+        load_case(root / "01")
+
+
+def test_outlines_of_another_size_are_refused(tmp_path: Path) -> None:
+    root = write_cell_tracking(tmp_path, MOVIE[:, :80], LABELS, outlined=[0, 2])
+    with pytest.raises(InputError, match=r"is \(96, 96\), the movie's frames are \(80, 96\)"):
+        load_case(root / "01")

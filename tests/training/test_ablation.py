@@ -13,8 +13,8 @@ import pytest
 import torch
 from benchmarks import ablation, training_cost
 from safetensors.torch import save_file
+from tests.movies.layouts import discs, write_tiff
 from tests.network import tiny
-from tests.training.layouts import discs, write_tiff
 
 from napari_sam_i2v.network import SamI2V, checkpoints
 from napari_sam_i2v.network import config as configs

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.training.layouts import discs, write_cell_tracking, write_tiff
+from tests.movies.layouts import discs, write_cell_tracking, write_tiff
 
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.training import pool

@@ -9,8 +9,8 @@ from types import MappingProxyType
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.movies.layouts import discs, write_davis, write_tiff
 from tests.network import tiny
-from tests.training.layouts import discs, write_davis, write_tiff
 
 from napari_sam_i2v import cli
 from napari_sam_i2v.network import checkpoints

@@ -239,8 +239,8 @@ def _add_evaluate(commands: Any) -> None:
         commands, "evaluate", "measure a model on movies with a known truth",
         epilog=(
             "A case is a folder with movie.tif and labels.tif, and optionally annotated_frames.txt "
-            "and\nprompts.csv; or a clip of the DAVIS layout. A folder of cases stands for all of "
-            "them.\n\n"
+            "and\nprompts.csv; a clip of the DAVIS layout; or a sequence of the Cell Tracking "
+            "Challenge. A folder of\ncases stands for all of them.\n\n"
             "protocols:\n"
             "  click        the case's prompts: one click per object on its first frame\n"
             "  clicks3      that click and two corrections on the same frame, placed by the error\n"

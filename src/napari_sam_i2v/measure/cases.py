@@ -10,11 +10,15 @@ A case is a folder with
   the most interior point of each object on its first annotated frame;
 
 or a clip in the layout of DAVIS: ``JPEGImages/<size>/<clip>`` with
-``Annotations/<size>/<clip>/*.png`` and, optional, ``Prompts/<size>/<clip>.csv``.
+``Annotations/<size>/<clip>/*.png`` and, optional, ``Prompts/<size>/<clip>.csv``;
+
+or a sequence of the Cell Tracking Challenge: ``01/t000.tif`` with ``01_GT/SEG/man_seg000.tif`` (or
+``01_ST/SEG``), ``01_GT/TRA/man_track000.tif`` and, optional, ``01_prompts.csv``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,8 +30,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_sam_i2v.errors import InputError
+from napari_sam_i2v.movies.labelled import cell_tracking
 from napari_sam_i2v.movies.movie import open_movie
 from napari_sam_i2v.movies.sequence import frame_files
+from napari_sam_i2v.movies.truth import CellTrackingTruth
 from napari_sam_i2v.prompt_files import read_prompts
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.view import interior_point
@@ -37,7 +43,8 @@ __all__ = ["Case", "find_cases", "load_case", "load_cases"]
 SUFFIXES = (".tif", ".tiff", ".zarr")
 LAYOUT = (
     "a case is a folder with movie.tif and labels.tif, or a clip JPEGImages/<size>/<clip> with "
-    "Annotations/<size>/<clip>/*.png"
+    "Annotations/<size>/<clip>/*.png, or a sequence of the Cell Tracking Challenge, 01 with "
+    "01_GT/SEG and 01_GT/TRA"
 )
 FRAMES, TRUTH, CLICKS = "JPEGImages", "Annotations", "Prompts"
 
@@ -109,6 +116,26 @@ class _DavisTruth:
         return plane
 
 
+class _OutlinedTruth:
+    """Outlines of the Cell Tracking Challenge as (T, Y, X) labels; 0 on frames without any."""
+
+    def __init__(self, truth: CellTrackingTruth, shape: tuple[int, int, int]) -> None:
+        self.truth, self.shape = truth, shape
+        self.dtype = np.dtype(np.uint16)
+
+    def __getitem__(self, t: int) -> NDArray[np.uint16]:
+        """Read labels (Y, X) of frame `t`: ids are those of the tracking markers."""
+        if not (t in self.truth.masks and t in self.truth.markers):
+            return np.zeros(self.shape[1:], np.uint16)
+        plane = self.truth.read(t)[0]
+        if plane.shape != self.shape[1:]:
+            raise InputError(
+                f"{self.truth.masks[t]} is {plane.shape}, the movie's frames are "
+                f"{self.shape[1:]}: they must agree"
+            )
+        return plane.astype(np.uint16)
+
+
 def load_cases(paths: Iterable[Path], *, note: Callable[[str], None] | None = None) -> list[Case]:
     """Find and open the cases below some folders; see `find_cases` and `load_case`."""
     folders = find_cases(paths, note=note)
@@ -162,6 +189,8 @@ def load_case(folder: Path) -> Case:
         If a part is missing, parts do not fit each other, or no object can be judged.
     """
     folder = folder.resolve()
+    if _is_sequence(folder):
+        return _load_sequence(folder)
     return _load_davis(folder) if _is_davis(folder) else _load_pair(folder)
 
 
@@ -181,9 +210,13 @@ def _cases_in(folder: Path, note: Callable[[str], None] | None) -> list[Path]:
 
 
 def _cases_at(folder: Path) -> list[Path]:
-    """The case that a folder is, or the clips of a root of the DAVIS layout."""
-    if _is_davis(folder) or (_file(folder, "movie") and _file(folder, "labels")):
+    """The case that a folder is, or the clips or sequences of the root of a layout."""
+    if _is_davis(folder) or _is_sequence(folder):
         return [folder]
+    if _file(folder, "movie") and _file(folder, "labels"):
+        return [folder]
+    if sequences := sorted(one for one in folder.iterdir() if _is_sequence(one)):
+        return sequences
     if not (folder / FRAMES).is_dir():
         return []
     sizes = sorted(one for one in (folder / FRAMES).iterdir() if one.is_dir())
@@ -195,6 +228,12 @@ def _cases_at(folder: Path) -> list[Path]:
 
 def _is_davis(folder: Path) -> bool:
     return folder.parent.parent.name == FRAMES
+
+
+def _is_sequence(folder: Path) -> bool:
+    """Whether a folder is a sequence of the Cell Tracking Challenge that has a truth."""
+    truths = (folder.with_name(f"{folder.name}_{kind}") for kind in ("GT", "ST"))
+    return bool(re.fullmatch(r"\d\d+", folder.name)) and any(one.is_dir() for one in truths)
 
 
 def _davis_path(clip: Path, part: str) -> Path:
@@ -233,6 +272,30 @@ def _load_davis(clip: Path) -> Case:
     annotated = tuple(t for t, file in enumerate(files) if file is not None)
     clicks = _davis_path(clip, CLICKS).with_name(f"{clip.name}.csv")
     return _case(f"davis_{clip.name}", "davis", movie, truth, annotated, clicks)
+
+
+def _load_sequence(frames: Path) -> Case:
+    found = {movie.path: movie for movie in cell_tracking(frames.parent)}
+    truth = found[frames].truth if frames in found else None
+    if not isinstance(truth, CellTrackingTruth) or not truth.masks:
+        raise InputError(
+            f"{frames} has no outlines to be judged by: man_seg*.tif in {frames.name}_GT/SEG or "
+            f"{frames.name}_ST/SEG are required"
+        )
+    if not truth.markers:
+        raise InputError(
+            f"{frames} has no tracking markers: without man_track*.tif in {frames.name}_GT/TRA "
+            "nobody knows which outline of one frame is which of the next"
+        )
+    movie = open_movie(frames)
+    # On gold truth's frames some cells are tracked and not outlined: better judged on the others.
+    known = found[frames].runs[0]
+    whole = tuple(t for t in known if not truth.read(t)[1])
+    n_frames, height, width = (int(n) for n in movie.shape[:3])
+    labels = _OutlinedTruth(truth, (n_frames, height, width))
+    clicks = frames.with_name(f"{frames.name}_prompts.csv")
+    name = f"{frames.parent.name}_{frames.name}"
+    return _case(name, "", movie, labels, whole or known, clicks)
 
 
 def _davis_plane(file: Path) -> NDArray[np.uint8]:

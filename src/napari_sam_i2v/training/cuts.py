@@ -13,9 +13,9 @@ from PIL import Image
 
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.movies import Movie
+from napari_sam_i2v.movies.labelled import OwnMovie, find_movies
 from napari_sam_i2v.propagation.frames import Contrast, estimate_contrast
 from napari_sam_i2v.propagation.view import View, bounding_box, box_size, window
-from napari_sam_i2v.training.folders import OwnMovie, find_movies
 from napari_sam_i2v.training.samples import MIN_PIXELS, Movie8
 
 __all__ = ["OwnMovies"]
@@ -35,7 +35,7 @@ class OwnMovies:
     Parameters
     ----------
     folders
-        See `napari_sam_i2v.training.folders`.
+        See `napari_sam_i2v.movies.labelled`.
     seed
         With a number, decides what is drawn.
     frames, size

@@ -30,7 +30,7 @@ class DataPlan:
     Attributes
     ----------
     folders
-        Folders of the user's own movies with labels; see `napari_sam_i2v.training.folders`.
+        Folders of the user's own movies with labels; see `napari_sam_i2v.movies.labelled`.
         Paths are relative to the recipe. Of larger and longer movies, parts of `frames` frames
         and `size` pixels are drawn.
     share

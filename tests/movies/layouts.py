@@ -1,4 +1,4 @@
-"""A small movie with labels, written in the layouts that training reads."""
+"""A small movie with labels, written in the layouts of movies with a known truth."""
 
 from __future__ import annotations
 

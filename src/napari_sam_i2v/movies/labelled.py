@@ -15,9 +15,9 @@ from pathlib import Path
 
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.movies import Movie, open_movie
-from napari_sam_i2v.training.truth import CellTrackingTruth, PictureTruth, StackTruth, Truth
+from napari_sam_i2v.movies.truth import CellTrackingTruth, PictureTruth, StackTruth, Truth
 
-__all__ = ["LAYOUTS", "OwnMovie", "find_movies"]
+__all__ = ["LAYOUTS", "OwnMovie", "cell_tracking", "find_movies"]
 
 LAYOUTS = (
     "(1) TIFF pairs, movie.tif with labels.tif or NAME.tif with NAME_labels.tif; "
@@ -89,7 +89,7 @@ def _places(folder: Path) -> list[Path]:
 def _in(place: Path) -> Iterator[OwnMovie]:
     yield from _tiff_pairs(place)
     yield from _davis(place)
-    yield from _cell_tracking(place)
+    yield from cell_tracking(place)
 
 
 def _check(movie: OwnMovie) -> None:
@@ -165,8 +165,16 @@ def _davis(place: Path) -> Iterator[OwnMovie]:
 # ---- Cell Tracking Challenge -----------------------------------------------------------------
 
 
-def _cell_tracking(place: Path) -> Iterator[OwnMovie]:
-    """Give the sequences 01, 02, ... that have a truth, gold or silver."""
+def cell_tracking(place: Path) -> Iterator[OwnMovie]:
+    """Give the sequences 01, 02, ... of a folder in the Cell Tracking Challenge's layout.
+
+    Those without a truth, gold or silver, are left out.
+
+    Raises
+    ------
+    InputError
+        If the truth is of a frame that is not there, or of a movie with depth.
+    """
     for frames in sorted(one for one in place.iterdir() if re.fullmatch(r"\d\d+", one.name)):
         gold, silver = (place / f"{frames.name}_{kind}" for kind in ("GT", "ST"))
         # Gold truth outlines a few frames, silver truth, where there is one, usually all.
@@ -212,7 +220,7 @@ def _numbered(folder: Path, prefix: str) -> dict[int, Path]:
     for file in sorted(folder.iterdir()):
         if re.fullmatch(rf"{prefix}_\d+_\d+\.tiff?", file.name):
             raise InputError(
-                f"{file} is of one plane of a volume: movies with depth cannot be trained on. "
+                f"{file} is of one plane of a volume: movies with depth cannot be used. "
                 "Save one plane of each frame, and its labels, as a TIFF pair."
             )
         if number := re.fullmatch(rf"{prefix}(\d+)\.tiff?", file.name):

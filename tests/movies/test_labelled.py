@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from tests.training.layouts import (
+from tests.movies.layouts import (
     as_markers,
     discs,
     write_cell_tracking,
@@ -18,9 +18,9 @@ from tests.training.layouts import (
 )
 
 from napari_sam_i2v.errors import InputError
+from napari_sam_i2v.movies.labelled import OwnMovie, find_movies
+from napari_sam_i2v.movies.truth import same_identities
 from napari_sam_i2v.training.cuts import OwnMovies
-from napari_sam_i2v.training.folders import OwnMovie, find_movies
-from napari_sam_i2v.training.truth import same_identities
 
 MOVIE, LABELS = discs()
 

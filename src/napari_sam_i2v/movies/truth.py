@@ -1,7 +1,7 @@
 """Label images of a user's own movies, read one frame at a time, with the same ids in all frames.
 
 Everything here holds paths alone until a frame is asked for, so that it can be sent to the worker
-process that makes batches.
+process that makes training's batches.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _plane(path: Path) -> Labels:
     if len(movie) != 1:
         raise InputError(
             f"{path} holds {len(movie)} planes: one plane (Y, X) per file is required. Movies "
-            "with depth cannot be trained on; save one plane of each frame."
+            "with depth cannot be used; save one plane of each frame."
         )
     return _integers(movie[0], path)
 
