@@ -95,43 +95,38 @@ class Case:
         return np.asarray(self.truth[frame]) == object_id
 
 
-class _DavisTruth:
-    """Annotation pictures of a clip as (T, Y, X) labels; frames without a picture are 0."""
+class _PlanesTruth:
+    """Labels (T, Y, X) of which each annotated frame is a file of its own; the others are 0.
 
-    def __init__(self, files: Sequence[Path | None], shape: tuple[int, int]) -> None:
-        self.files = files
-        self.shape = (len(files), *shape)
-        self.dtype = np.dtype(np.uint8)
+    Parameters
+    ----------
+    files
+        Annotated frame -> its file.
+    read
+        Reads the labels (Y, X) of such a frame.
+    shape
+        (T, Y, X) of the movie.
+    """
 
-    def __getitem__(self, t: int) -> NDArray[np.uint8]:
-        """Read labels (Y, X) of frame `t`."""
-        file = self.files[t]
-        if file is None:
-            return np.zeros(self.shape[1:], np.uint8)
-        plane = _davis_plane(file)
-        if plane.shape != self.shape[1:]:
-            raise InputError(
-                f"{file} is {plane.shape}, the clip's frames are {self.shape[1:]}: they must agree"
-            )
-        return plane
-
-
-class _OutlinedTruth:
-    """Outlines of the Cell Tracking Challenge as (T, Y, X) labels; 0 on frames without any."""
-
-    def __init__(self, truth: CellTrackingTruth, shape: tuple[int, int, int]) -> None:
-        self.truth, self.shape = truth, shape
+    def __init__(
+        self,
+        files: Mapping[int, Path],
+        read: Callable[[int], NDArray[Any]],
+        shape: Sequence[int],
+    ) -> None:
+        self.files, self.read = files, read
+        self.shape = tuple(int(n) for n in shape)
         self.dtype = np.dtype(np.uint16)
 
     def __getitem__(self, t: int) -> NDArray[np.uint16]:
-        """Read labels (Y, X) of frame `t`: ids are those of the tracking markers."""
-        if not (t in self.truth.masks and t in self.truth.markers):
+        """Read labels (Y, X) of frame `t`."""
+        if t not in self.files:
             return np.zeros(self.shape[1:], np.uint16)
-        plane = self.truth.read(t)[0]
+        plane = self.read(t)
         if plane.shape != self.shape[1:]:
             raise InputError(
-                f"{self.truth.masks[t]} is {plane.shape}, the movie's frames are "
-                f"{self.shape[1:]}: they must agree"
+                f"{self.files[t]} is {plane.shape}, the movie's frames are {self.shape[1:]}: "
+                "they must agree"
             )
         return plane.astype(np.uint16)
 
@@ -267,11 +262,10 @@ def _load_davis(clip: Path) -> Case:
         raise InputError(f"{clip} lacks its truth, {root}: {LAYOUT}")
     pictures = {file.stem: file for file in root.glob("*.png")}
     stems = [file.stem for file in frame_files(clip)]
-    files = [pictures.get(stem) for stem in stems]
-    truth = _DavisTruth(files, (int(movie.shape[1]), int(movie.shape[2])))
-    annotated = tuple(t for t, file in enumerate(files) if file is not None)
+    files = {t: pictures[stem] for t, stem in enumerate(stems) if stem in pictures}
+    truth = _PlanesTruth(files, lambda t: _davis_plane(files[t]), movie.shape[:3])
     clicks = _davis_path(clip, CLICKS).with_name(f"{clip.name}.csv")
-    return _case(f"davis_{clip.name}", "davis", movie, truth, annotated, clicks)
+    return _case(f"davis_{clip.name}", "davis", movie, truth, tuple(files), clicks)
 
 
 def _load_sequence(frames: Path) -> Case:
@@ -291,8 +285,8 @@ def _load_sequence(frames: Path) -> Case:
     # On gold truth's frames some cells are tracked and not outlined: better judged on the others.
     known = found[frames].runs[0]
     whole = tuple(t for t in known if not truth.read(t)[1])
-    n_frames, height, width = (int(n) for n in movie.shape[:3])
-    labels = _OutlinedTruth(truth, (n_frames, height, width))
+    outlined = {t: truth.masks[t] for t in known if t in truth.markers}
+    labels = _PlanesTruth(outlined, lambda t: truth.read(t)[0], movie.shape[:3])
     clicks = frames.with_name(f"{frames.name}_prompts.csv")
     name = f"{frames.parent.name}_{frames.name}"
     return _case(name, "", movie, labels, whole or known, clicks)
