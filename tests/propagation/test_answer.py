@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -87,6 +89,26 @@ def test_mask_lies_in_its_view() -> None:
     assert mask.area == mask.mask.sum() > 0
     assert mask.score == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-5)
     assert mask.iou == 0.7
+
+
+@pytest.mark.parametrize(
+    ("within", "box"),
+    [
+        ((12, 25, 30, 60), (12, 25, 30, 60)),
+        ((12.3, 25.9, 29.1, 59.2), (12, 25, 30, 60)),
+        ((0, 0, 400, 400), (10, 20, 42, 84)),
+        ((-5, -5, 11, 21), (10, 20, 11, 21)),
+        ((0, 0, 10, 20), (0, 0, 0, 0)),
+    ],
+)
+def test_nothing_lies_outside_the_box_that_an_object_is_in(
+    within: tuple[float, float, float, float], box: tuple[int, int, int, int]
+) -> None:
+    everywhere = answer(torch.full((1, 16, 16), 4.0), View(10, 20, 32, 64))
+    mask = replace(everywhere, within=within).paste()
+    assert mask.box == box
+    assert mask.mask.all()
+    assert mask.mask.shape == mask.logits.shape
 
 
 @pytest.mark.parametrize(("logit", "score"), [(4.0, -1.0), (4.0, 0.0), (-4.0, 3.0)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -288,6 +290,21 @@ def test_prompts_choose_what_fits_or_as_published(source: FrameSource) -> None:
         fitting = engine.model.choose(decoded.raw, best)
     assert torch.equal(published.prompt(feature, [box], WHOLE).stored, decoded.low[0])
     assert torch.equal(engine.prompt(feature, [box], WHOLE).stored, fitting.low[0])
+
+
+def test_a_box_confines_its_answer_or_not_as_published(source: FrameSource) -> None:
+    engine, published = Engine(tiny.shared()), Engine(tiny.shared(), published=True)
+    feature = engine.encode(source, 3, [WHOLE])[0]
+    box = Prompt(1, 3, box=(4.0, 4.0, 20.0, 24.0))
+    inside, outside = (Prompt(1, 3, points=np.array([place])) for place in ([9.0, 9], [30.0, 9]))
+    painted = Prompt(1, 3, mask=np.ones((40, 48), bool))
+    assert engine.prompt(feature, [box], WHOLE).within == box.box
+    assert engine.prompt(feature, [box, inside], WHOLE).within == box.box
+    assert engine.prompt(feature, [box, inside, outside], WHOLE).within is None
+    assert engine.prompt(feature, [painted], WHOLE).within is None
+    assert published.prompt(feature, [box], WHOLE).within is None
+    found = replace(engine.prompt(feature, [box], WHOLE), low=torch.ones(1, 4, 4), score=1.0)
+    assert found.paste().box == (4, 4, 20, 24)
 
 
 def test_candidates_are_chosen_by_the_past_or_as_published(source: FrameSource) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_sam_i2v.errors import PromptError
-from napari_sam_i2v.propagation.prompts import Prompt, PromptBook
+from napari_sam_i2v.propagation.prompts import Prompt, PromptBook, confines
 
 SHAPE = (10, 40, 48)
 POINT = np.array([[3.0, 4.0]])
@@ -157,3 +157,26 @@ def test_undo_clear_and_remove() -> None:
     book.remove(2)
     book.clear(2, 4)
     assert list(book) == []
+
+
+BOX = (10.0, 12.0, 20.0, 25.5)
+
+
+@pytest.mark.parametrize(
+    ("place", "label", "wanted"),
+    [
+        pytest.param((15, 15), 1, BOX, id="a click inside"),
+        pytest.param((9.6, 25.4), 1, BOX, id="on a pixel that the box touches"),
+        pytest.param((15, 26), 1, None, id="but not beside it"),
+        pytest.param((30, 15), 1, None, id="a click outside means more than the box"),
+        pytest.param((30, 15), 0, BOX, id="but a negative one does not"),
+    ],
+)
+def test_a_box_confines_its_object(
+    place: tuple[float, float], label: int, wanted: tuple[float, ...] | None
+) -> None:
+    box = Prompt(1, 0, box=BOX)
+    click = Prompt(1, 0, points=np.array([place]), labels=np.array([label]))
+    assert confines([box]) == BOX
+    assert confines([box, click]) == wanted
+    assert confines([click, click]) is None

@@ -13,7 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_sam_i2v.propagation.view import Box, View, bounding_box
+from napari_sam_i2v.propagation.view import Box, View, bounding_box, within_box
 
 __all__ = ["Answer", "ObjectMask", "fill_holes"]
 
@@ -111,7 +111,8 @@ class Answer:
     `low` (1, m, m) logits after hole filling, `stored` (1, m, m) as the network gave them,
     `pointer` (C,), `score` a logit and `iou` 0 .. 1. `exact` (Y, X) is the frame's mask where one
     was given: what a user painted stays as it was painted, whatever the network's resolution.
-    `heeded` are (y, x) of other objects' clicks that were held against it.
+    `heeded` are (y, x) of other objects' clicks that were held against it. `within`
+    (y0, x0, y1, x1), in movie pixels, is a box outside of which nothing is the object's.
     """
 
     view: View
@@ -122,6 +123,7 @@ class Answer:
     iou: float
     exact: NDArray[np.bool_] | None = None
     heeded: tuple[tuple[float, float], ...] = ()
+    within: tuple[float, float, float, float] | None = None
 
     def heeds(self, clicks: NDArray[np.floating]) -> bool:
         """Whether it heeds others' clicks (N, 2), those that lie on it, and no other ones."""
@@ -149,14 +151,23 @@ class Answer:
         view = self.view
         size = (view.height, view.width)
         logits = F.interpolate(self.low[None], size=size, mode="bilinear")[0, 0].cpu().numpy()
-        box = bounding_box(logits > 0)
+        inside = self._confined(logits > 0)
+        box = bounding_box(inside)
         if box is None:
             return absent
         y0, x0, y1, x1 = box
-        crop = logits[y0:y1, x0:x1]
+        crop, mask = logits[y0:y1, x0:x1], inside[y0:y1, x0:x1].copy()
         place = (y0 + view.y, x0 + view.x, y1 + view.y, x1 + view.x)
         clipped = np.clip(crop, -1000, 1000).astype(np.float16)
-        return ObjectMask(place, crop > 0, probability, self.iou, clipped)
+        return ObjectMask(place, mask, probability, self.iou, clipped)
+
+    def _confined(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What of a mask of the view's pixels lies where the object is confined to."""
+        if self.within is None:
+            return mask
+        y0, x0, y1, x1 = self.within
+        y, x = self.view.y, self.view.x
+        return within_box(mask, (y0 - y, x0 - x, y1 - y, x1 - x))
 
 
 def fill_holes(logits: Tensor, area: int) -> Tensor:

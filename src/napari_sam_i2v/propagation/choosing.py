@@ -12,9 +12,9 @@ from torch import Tensor
 from napari_sam_i2v.network.mask_decoder import RawMasks, is_stable
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
 from napari_sam_i2v.propagation.answer import Answer
-from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.prompts import Prompt, confined
 from napari_sam_i2v.propagation.seen import Seen, size_likeness
-from napari_sam_i2v.propagation.view import View, bounding_box, box_overlap
+from napari_sam_i2v.propagation.view import View, bounding_box, box_overlap, within_box
 
 __all__ = ["fitting_mask", "merit", "steady_masks"]
 
@@ -61,20 +61,23 @@ def fitting_mask(
 def _agreement(
     mask: NDArray[np.bool_], points: NDArray[np.floating], labels: NDArray[np.integer]
 ) -> float:
-    """Share of clicks that a mask agrees with, times its box's overlap with a box prompt."""
-    box = bounding_box(mask)
-    if box is None:
-        return 0.0
+    """Share of clicks that a mask agrees with, times how much of a box prompt it spans.
+
+    Where nothing outside the box is the object's, a mask is judged by what it has inside.
+    """
     fit = 1.0
-    corners = points[np.isin(labels, BOX_CORNERS)]
+    corners = points[np.isin(labels, BOX_CORNERS)][:, ::-1]
     if len(corners):
-        (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
-        fit = box_overlap((y0, x0, y1, x1), box)
+        given = (*corners.min(axis=0), *corners.max(axis=0))
+        within = confined(given, points[labels == 1][:, ::-1])
+        mask = mask if within is None else within_box(mask, within)
+        found = bounding_box(mask)
+        fit = 0.0 if found is None else box_overlap(given, found)
     clicked = np.isin(labels, (0, 1))
     if clicked.any():
         x, y = np.clip(points[clicked].astype(int), 0, len(mask) - 1).T
         fit *= float((mask[y, x] == (labels[clicked] == 1)).mean())
-    return fit
+    return fit if mask.any() else 0.0
 
 
 def merit(answer: Answer, rounds: Sequence[Prompt], known: Sequence[int]) -> float:

@@ -29,7 +29,7 @@ from napari_sam_i2v.propagation.memory_bank import (
     fingerprint,
     stack_memories,
 )
-from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.prompts import Prompt, confines
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.view import View
 
@@ -158,7 +158,8 @@ class Engine:
         memory = None if recalled is None else stack_memories([recalled[0]], [recalled[1]])
         points = torch.zeros(1, 0, 2)
         labels = torch.zeros(1, 0, dtype=torch.long)
-        for prompt in rounds:
+        for count, prompt in enumerate(rounds, start=1):
+            within = None
             if prompt.mask is not None:
                 decoded = self._given_mask(feature, prompt.mask, view)
             else:
@@ -176,7 +177,9 @@ class Engine:
                     scale = self.config.mask_size / self.config.image_size
                     best = fitting_mask(decoded.raw, points[0].numpy() * scale, labels[0].numpy())
                     decoded = self.model.choose(decoded.raw, best)
-            answer = self._answers(decoded, [view])[0]
+                if not self.published:
+                    within = confines(rounds[:count])
+            answer = replace(self._answers(decoded, [view])[0], within=within)
             previous = answer.low
         return answer
 

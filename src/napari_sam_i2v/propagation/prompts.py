@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import PromptError
 
-__all__ = ["MAX_OBJECT_ID", "Prompt", "PromptBook", "positive_points"]
+__all__ = ["MAX_OBJECT_ID", "Prompt", "PromptBook", "confined", "confines", "positive_points"]
 
 MAX_OBJECT_ID = 65_535
 """Label images are written as uint16."""
@@ -260,3 +260,24 @@ def positive_points(rounds: Iterable[Prompt]) -> NDArray[np.float64]:
     """Positive points (N, 2) of some rounds."""
     some = [r.points[r.labels == 1] for r in rounds if r.points is not None]
     return np.concatenate([np.empty((0, 2)), *some])
+
+
+def confined(
+    box: Sequence[float], positive: NDArray[np.floating]
+) -> tuple[float, float, float, float] | None:
+    """The box (y0, x0, y1, x1) that an object is confined to by a box prompt.
+
+    None if a positive point of (N, 2) lies outside: whoever clicks there means more than the box.
+    """
+    y0, x0, y1, x1 = (float(v) for v in box)
+    # By the pixels that it touches: pixel i reaches from i - 0.5 to i + 0.5.
+    low = np.floor([y0, x0]) - 0.5
+    high = np.ceil([y1, x1]) - 0.5
+    inside = (positive >= low) & (positive <= high)
+    return (y0, x0, y1, x1) if inside.all() else None
+
+
+def confines(rounds: Sequence[Prompt]) -> tuple[float, float, float, float] | None:
+    """The box that rounds of prompts confine an object to; None if they do not. See `confined`."""
+    box = rounds[0].box
+    return None if box is None else confined(box, positive_points(rounds))

@@ -7,6 +7,7 @@ each frame where the object was on the frame before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,7 @@ __all__ = [
     "interior_point",
     "place",
     "window",
+    "within_box",
 ]
 
 ViewMode = Literal["auto", "frame", "follow"]
@@ -114,6 +116,15 @@ def box_overlap(one: Sequence[float], other: Sequence[float]) -> float:
         return 0.0
     areas = ((y1 - y0) * (x1 - x0) for y0, x0, y1, x1 in (one, other))
     return float(height * width / (sum(areas) - height * width))
+
+
+def within_box(mask: NDArray[np.bool_], box: Sequence[float]) -> NDArray[np.bool_]:
+    """What of a mask (Y, X) lies on pixels that a box (y0, x0, y1, x1) touches."""
+    y0, x0 = (max(math.floor(low), 0) for low in box[:2])
+    y1, x1 = (max(math.ceil(high), 0) for high in box[2:])
+    left = np.zeros_like(mask)
+    left[y0:y1, x0:x1] = mask[y0:y1, x0:x1]
+    return left
 
 
 def window(
