@@ -147,7 +147,7 @@ def test_a_box_is_answered_from_near_and_remembered_as_it_is_tracked(
     result = session.add_box(1, 0, box=(y - 20, x - 20, y + 20, x + 20))
     tracked = round(session.engine.config.window_scale * box_size(result.masks[1].box))
     assert answered[0].height == (80 if scale else round(session.engine.config.window_scale * 40))
-    assert remembered[0].height == (tracked if scale else answered[0].height)
+    assert remembered[0].height == tracked
     run(session.propagate())
     assert min(found(session.labels, movie)) > 0.7
 

@@ -30,16 +30,18 @@ def no_tensor(name: str) -> Tensor:
 @pytest.mark.parametrize("seen", [None, Seen(12.25, 40.5, 77, (8, 36, 17, 45), 8)])
 def test_where_a_track_is_survives(seen: Seen | None) -> None:
     config = get_config("sam-i2v-micro")
-    track = Track(3, MemoryBank(config), view=View(1, 2, 30, 40), size=9.5, lost=1, at=9, seen=seen)
+    track = Track(
+        3, MemoryBank(config), view=View(1, 2, 30, 40), size=9.5, lost=1, at=9, seen=seen, usual=8.5
+    )
     facts = json.loads(json.dumps(pack_track(track, no_name)))
     back = unpack_track(
         facts, object_id=3, config=config, tensor=no_tensor, rounds=lambda index: ()
     )
     assert (back.view, back.size, back.lost, back.at) == (track.view, 9.5, 1, 9)
-    assert back.seen == seen
+    assert (back.seen, back.usual) == (seen, 8.5)
 
 
-def test_clicks_that_an_answer_heeds_survive() -> None:
+def test_what_confines_an_answer_survives() -> None:
     config = get_config("sam-i2v-micro")
     kept: dict[str, Tensor] = {}
 
@@ -48,7 +50,10 @@ def test_clicks_that_an_answer_heeds_survive() -> None:
         return str(id(tensor))
 
     low = torch.ones(1, 4, 4)
-    answer = Answer(View(0, 0, 8, 8), low, low, torch.zeros(2), 3.0, 0.5, heeded=((1.5, 2.0),))
+    answer = Answer(
+        View(0, 0, 8, 8), low, low, torch.zeros(2), 3.0, 0.5,
+        heeded=((1.5, 2.0),), within=(1.0, 2.0, 6.5, 7.0),
+    )  # fmt: skip
     track = Track(3, MemoryBank(config), answers={7: answer})
     facts = json.loads(json.dumps(pack_track(track, name)))
     back = unpack_track(
@@ -56,5 +61,7 @@ def test_clicks_that_an_answer_heeds_survive() -> None:
         rounds=lambda index: (Prompt(3, index, points=np.array([[4.0, 4.0]])),),
     )  # fmt: skip
     assert back.answers[7].heeded == answer.heeded
+    assert back.answers[7].within == answer.within
+    assert back.answers[7].paste().box == (1, 2, 7, 7)
     assert back.answers[7].heeds(np.array([[1.5, 2.0]]))
     assert not back.answers[7].heeds(np.array([[3.0, 3.0]]))

@@ -20,6 +20,7 @@ from napari_sam_i2v.propagation.motion import moved_views
 from napari_sam_i2v.propagation.prompts import Prompt, positive_points
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.settling import settle
+from napari_sam_i2v.propagation.sizes import size_weight
 from napari_sam_i2v.propagation.track import Track
 from napari_sam_i2v.propagation.view import (
     Box,
@@ -156,7 +157,7 @@ class Propagator:
         if self._corrects(track, index) and track.bank.conditioning(index):
             feature, answer = self._corrected(track, index)
         else:
-            feature, answer = self._found(rounds, index)
+            feature, answer = self._found(track, index)
         answer = replace(self._parted(track, index, feature, answer), exact=rounds[-1].mask)
         track.bank.remember(
             index, self._prompted_entry(rounds, index, feature, answer), prompted=True
@@ -182,7 +183,7 @@ class Propagator:
         if self.view_mode != "frame" and all(prompt.mask is None for prompt in rounds):
             found.append((feature, ask()))
             if _points_out(rounds):
-                found.append(self._found(rounds, index))
+                found.append(self._found(track, index))
         known = [a.paste().area for x, a in track.answers.items() if x != index]
         known += [] if track.seen is None else [track.seen.area]
         return max(found, key=lambda one: merit(one[1], rounds, known))
@@ -207,9 +208,10 @@ class Propagator:
         heeded = tuple((float(y), float(x)) for y, x in against)
         return replace(parted if better else answer, heeded=heeded)
 
-    def _found(self, rounds: Sequence[Prompt], index: int) -> tuple[Tensor, Answer]:
+    def _found(self, track: Track, index: int) -> tuple[Tensor, Answer]:
         """Feature and answer of prompts that are all that is known of an object."""
-        view = self._near_view(rounds) or self.first_view(rounds, index)
+        rounds = track.rounds[index]
+        view = self._near_view(rounds) or self.first_view(rounds, index, usual=track.usual)
         feature = self.engine.encode(self.source, index, [view])[0]
         return feature, self.engine.prompt(feature, rounds, view)
 
@@ -227,9 +229,9 @@ class Propagator:
     def _prompted_entry(
         self, rounds: Sequence[Prompt], index: int, feature: Tensor, answer: Answer
     ) -> MemoryEntry:
-        """Memory of a prompted frame; what was answered from near, as it looks in tracking."""
+        """Memory of a prompted frame; what a box was answered with, as it looks in tracking."""
         mask = answer.paste()
-        if answer.view == self._near_view(rounds) and mask.area:
+        if rounds[0].box is not None and self.view_mode != "frame" and mask.area:
             view = self.placed(mask.box)
             feature = self.engine.encode(self.source, index, [view])[0]
             answer = self.engine.recall_mask(feature, mask.on(self.source.shape), view)
@@ -325,8 +327,13 @@ class Propagator:
         entry = self.engine.remember([feature], [answer], prompted=False)[0]
         track.bank.remember(index, entry, prompted=False)
 
-    def first_view(self, rounds: Sequence[Prompt], index: int) -> View:
-        """Choose where to look for an object that is known from its prompts alone."""
+    def first_view(
+        self, rounds: Sequence[Prompt], index: int, *, usual: float | None = None
+    ) -> View:
+        """Choose where to look for an object that is known from its prompts alone.
+
+        `usual` is the size, in pixels, that others like it have, if that is known.
+        """
         shape = self.source.shape
         if self.view_mode == "frame":
             return View.whole(shape)
@@ -336,11 +343,11 @@ class Propagator:
                 return View.whole(shape) if box is None else self.placed(box)
             if prompt.box is not None:
                 return self.placed(prompt.box)
-        return self.placed(self._probe(rounds[0], index))
+        return self.placed(self._probe(rounds[0], index, usual))
 
     # ---- windows --------------------------------------------------------------------------
 
-    def _probe(self, prompt: Prompt, index: int) -> Sequence[float]:
+    def _probe(self, prompt: Prompt, index: int, usual: float | None) -> Sequence[float]:
         """Estimate a clicked object's box by looking at several scales around the click."""
         points, labels = prompt.points, prompt.labels
         if points is None or labels is None:
@@ -359,8 +366,11 @@ class Propagator:
                     continue
                 fit = iou * _fit(box, inside.shape[0], view, self.source.shape)
                 fit *= 1.0 if score > 0 else 0.5
+                found = view.to_movie(box, inside.shape[0])
+                if usual:
+                    fit *= size_weight(box_size(found), usual)
                 if fit > best_fit:
-                    best, best_fit = view.to_movie(box, inside.shape[0]), fit
+                    best, best_fit = found, fit
         return best
 
     def placed(self, box: Sequence[float]) -> View:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_sam_i2v.network.config import SamI2VConfig
 from napari_sam_i2v.propagation.answer import Answer
+from napari_sam_i2v.propagation.checks import as_box
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.seen import Seen
@@ -47,6 +48,7 @@ def pack_track(track: Track, name: Name) -> dict[str, Any]:
         "lost": int(track.lost),
         "at": track.at,
         "seen": None if track.seen is None else list(astuple(track.seen)),
+        "usual": track.usual,
     }
 
 
@@ -82,11 +84,12 @@ def unpack_track(
         rolling={int(x): _unpack_entry(one, tensor) for x, one in facts["rolling"]},
     )
     answers = {int(x): _unpack_answer(one, tensor, rounds(int(x))) for x, one in facts["answers"]}
-    at, seen = facts["at"], facts["seen"]
+    at, seen, usual = facts["at"], facts["seen"], facts.get("usual")
     return Track(
         object_id, bank, answers=answers, view=_unpack_view(facts["view"]),
         size=float(facts["size"]), lost=int(facts["lost"]), at=None if at is None else int(at),
         seen=None if seen is None else _unpack_seen(seen),
+        usual=None if usual is None else float(usual),
     )  # fmt: skip
 
 
@@ -108,6 +111,7 @@ def _pack_answer(answer: Answer, name: Name) -> dict[str, Any]:
         "iou": float(answer.iou),
         "exact": answer.exact is not None,
         "heeded": [list(click) for click in answer.heeded],
+        "within": None if answer.within is None else list(answer.within),
     }
 
 
@@ -119,9 +123,11 @@ def _unpack_answer(
     if view is None or not rounds or (exact is not None) != facts["exact"]:
         raise ValueError("an answer and its prompts do not belong together")
     low, stored, pointer = map(tensor, facts["tensors"])
+    within = facts.get("within")
     return Answer(
         view, low, stored, pointer, float(facts["score"]), float(facts["iou"]), exact=exact,
         heeded=tuple((float(y), float(x)) for y, x in facts["heeded"]),
+        within=None if within is None else as_box(within),
     )  # fmt: skip
 
 

@@ -37,8 +37,9 @@ from napari_sam_i2v.propagation.plan import Direction, Planner
 from napari_sam_i2v.propagation.progress import Locks, Progress
 from napari_sam_i2v.propagation.prompts import Prompt, PromptBook
 from napari_sam_i2v.propagation.propagator import Given, Held, Propagator
+from napari_sam_i2v.propagation.sizes import ALIKE, usual_size
 from napari_sam_i2v.propagation.track import Track
-from napari_sam_i2v.propagation.view import ViewMode
+from napari_sam_i2v.propagation.view import ViewMode, bounding_box, box_size
 
 __all__ = ["Direction", "FrameResult", "Session", "Until"]
 
@@ -413,10 +414,12 @@ class Session:
         # What comes after is not to be tracked now, or ever.
         final = {o for o in ends if ends[o] < spans[o][1] or ends[o] == planner.life(side, o)[1]}
         begins = {o: start for o, (start, _) in spans.items()}
-        tracks = [self._track(side, object_id) for object_id in spans]
-        for track in tracks:
-            masks = self._masks(side, track.object_id)
-            side.propagator.go_to(track, begins[track.object_id], masks)
+        ready = {}
+        for object_id in sorted(spans):
+            # One after the other: what was found of one says how large the next may be.
+            track = ready[object_id] = self._track(side, object_id)
+            side.propagator.go_to(track, begins[object_id], self._masks(side, object_id))
+        tracks = [ready[object_id] for object_id in spans]
         held, given = self._held(side), self._given(side)
         # Batches, and so the last bits of features, must not depend on where the pass begins.
         self.engine.forget(source)
@@ -538,7 +541,35 @@ class Session:
             {to_index(frame): self.prompts.rounds(object_id, frame) for frame in frames},
             {to_index(frame): self._others_clicks(object_id, frame) for frame in frames},
         )
+        if track.usual is None:
+            track.usual = self._usual(object_id)
         return track
+
+    def _usual(self, object_id: int) -> float:
+        """Size that the objects before one have in common, 0 if none; asked once for an object.
+
+        So that no later change of another object changes this one.
+        """
+        known = (side.tracks.get(object_id) for side in self._sides.values())
+        for track in known:
+            if track is not None and track.usual is not None:
+                return track.usual
+        before = sorted(other for other in self.object_ids if other < object_id)[-ALIKE:]
+        sizes = [size for other in before if (size := self._size(other))]
+        return (usual_size(sizes) or 0.0) if self.view != "frame" else 0.0
+
+    def _size(self, object_id: int) -> float:
+        """Longer side in pixels of an object where it was prompted; 0 if it is not known."""
+        tracks = [side.tracks[object_id] for side in self._sides.values()
+                  if object_id in side.tracks]  # fmt: skip
+        for answer in (one for track in tracks for one in track.answers.values()):
+            if (found := answer.paste()).area:
+                return box_size(found.box)
+        for frame in self.prompts.shown(object_id):
+            box = bounding_box(np.asarray(self.labels[frame]) == object_id)
+            if box is not None:
+                return box_size(box)
+        return 0.0
 
     def _others_clicks(self, object_id: int, frame: int) -> NDArray[np.float64]:
         """Positive clicks (N, 2) of other objects on a frame, as far as they count."""

@@ -38,6 +38,8 @@ class Track:
     """Frame after which `view`, `size` and `lost` are as they are."""
     seen: Seen | None = None
     """Where the object was seen last."""
+    usual: float | None = None
+    """Size of the objects before it, see `usual_size`, 0 if they have none; None until asked."""
 
     def set_prompts(
         self,

@@ -1,0 +1,39 @@
+"""How large is what was clicked? Cells of one movie mostly are of about one size.
+
+A first click says where an object is, and not how large: a nucleus, the cell around it, or a clump
+of cells. Objects that were pointed out before say what is more likely.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["ALIKE", "size_weight", "usual_size"]
+
+ALIKE = 16
+"""How many other objects are asked, at most."""
+ENOUGH = 3
+"""How many of them must have been found, at least."""
+NEAR = 1.5
+"""Half of them must be within this factor of their median: else there is no usual size."""
+SPREAD = 0.5
+"""Standard deviation of the logarithm of a size, about what cells of one kind have, and more."""
+LEAST = math.exp(-4)
+"""Weight of a size that is as unlike as can be: an exception is possible."""
+
+
+def usual_size(sizes: Sequence[float]) -> float | None:
+    """Median of some objects' sizes, if they have one in common; None if they do not."""
+    if len(sizes) < ENOUGH:
+        return None
+    usual = float(np.median(sizes))
+    near = [max(size, usual) <= NEAR * min(size, usual) for size in sizes]
+    return usual if 2 * sum(near) >= len(near) else None
+
+
+def size_weight(size: float, usual: float) -> float:
+    """How well a size goes with a usual one, above 0 to 1."""
+    return max(math.exp(-0.5 * (math.log(size / usual) / SPREAD) ** 2), LEAST)
