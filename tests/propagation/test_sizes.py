@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_a_size_weighs_less_the_further_it_is_from_the_usual() -> None:
     weights = [size_weight(size, 20) for size in (20, 24, 30, 50, 400)]
     assert weights == sorted(weights, reverse=True)
     assert weights[0] == 1
-    assert weights[-1] == LEAST > 0
+    assert weights[-1] == LEAST > 0.5, "what looks twice as good is taken all the same"
     assert size_weight(10, 20) == pytest.approx(size_weight(40, 20))
 
 
@@ -80,6 +81,28 @@ def session_prompt(session: Session, object_id: int, place: tuple[float, float])
     session.prompts.remove(object_id)
     session.add_points(object_id, 0, points=place)
     return session.prompts.rounds(object_id, 0)[0]
+
+
+@pytest.mark.parametrize("usual", [None, 16.0])
+def test_a_click_outside_of_what_was_looked_at_widens_the_look(
+    bright: MakeSession, monkeypatch: pytest.MonkeyPatch, usual: float | None
+) -> None:
+    monkeypatch.setattr("napari_sam_i2v.propagation.session.Engine", NestedEngine)
+    session = bright(noise(1, *SHAPE))
+    first = session_prompt(session, 1, (100.0, 60.0))
+    propagator = session._side(False).propagator
+    near = propagator.first_view([first], 0, usual=usual)
+    beside, far, off = (
+        replace(first, points=np.array([place]), labels=np.array([label]))
+        for place, label in (((104.0, 64.0), 1), ((110.0, 170.0), 1), ((110.0, 170.0), 0))
+    )
+    assert propagator.first_view([first, beside], 0, usual=usual) == near
+    assert propagator.first_view([first, off], 0, usual=usual) == near
+    wide = propagator.first_view([first, beside, far], 0, usual=usual)
+    for y, x in ((100, 60), (104, 64), (110, 170)):
+        assert wide.y <= y <= wide.y + wide.height
+        assert wide.x <= x <= wide.x + wide.width
+    assert near.x + near.width < 170
 
 
 @pytest.fixture

@@ -332,7 +332,8 @@ class Propagator:
     ) -> View:
         """Choose where to look for an object that is known from its prompts alone.
 
-        `usual` is the size, in pixels, that others like it have, if that is known.
+        `usual` is the size, in pixels, that others like it have, if that is known. All positive
+        clicks are in the view.
         """
         shape = self.source.shape
         if self.view_mode == "frame":
@@ -343,7 +344,15 @@ class Propagator:
                 return View.whole(shape) if box is None else self.placed(box)
             if prompt.box is not None:
                 return self.placed(prompt.box)
-        return self.placed(self._probe(rounds[0], index, usual))
+        view = self.placed(self._probe(rounds[0], index, usual))
+        clicked = positive_points(rounds)
+        if len(clicked) and not _holds(view, clicked):
+            # It is larger than it seemed to be, and than others are.
+            every = replace(rounds[0], points=clicked, labels=np.ones(len(clicked), int))
+            found = np.reshape(self._probe(every, index, None), (2, 2))
+            reached = np.concatenate((found, clicked))
+            view = self.placed((*reached.min(axis=0), *reached.max(axis=0)))
+        return view
 
     # ---- windows --------------------------------------------------------------------------
 

@@ -21,8 +21,8 @@ NEAR = 1.5
 """Half of them must be within this factor of their median: else there is no usual size."""
 SPREAD = 0.5
 """Standard deviation of the logarithm of a size, about what cells of one kind have, and more."""
-LEAST = math.exp(-4)
-"""Weight of a size that is as unlike as can be: an exception is possible."""
+LEAST = 0.6
+"""Weight of a size that is as unlike as can be: there are exceptions, and other kinds of object."""
 
 
 def usual_size(sizes: Sequence[float]) -> float | None:
@@ -35,5 +35,5 @@ def usual_size(sizes: Sequence[float]) -> float | None:
 
 
 def size_weight(size: float, usual: float) -> float:
-    """How well a size goes with a usual one, above 0 to 1."""
+    """How well a size goes with a usual one: 1 if it is the same, `LEAST` if it is far from it."""
     return max(math.exp(-0.5 * (math.log(size / usual) / SPREAD) ** 2), LEAST)
