@@ -286,7 +286,9 @@ def test_prompts_choose_what_fits_or_as_published(source: FrameSource) -> None:
         decoded = engine.model.decode_prompts(feature[None], points, labels)
         assert decoded.raw is not None
         scale = engine.config.mask_size / engine.config.image_size
-        best = fitting_mask(decoded.raw, points[0].numpy() * scale, labels[0].numpy())
+        best = fitting_mask(
+            decoded.raw, points[0].numpy() * scale, labels[0].numpy(), confined=True
+        )
         fitting = engine.model.choose(decoded.raw, best)
     assert torch.equal(published.prompt(feature, [box], WHOLE).stored, decoded.low[0])
     assert torch.equal(engine.prompt(feature, [box], WHOLE).stored, fitting.low[0])

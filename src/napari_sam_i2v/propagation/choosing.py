@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_sam_i2v.network.mask_decoder import RawMasks, is_stable
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
 from napari_sam_i2v.propagation.answer import Answer
-from napari_sam_i2v.propagation.prompts import Prompt, confined
+from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.seen import Seen, size_likeness
 from napari_sam_i2v.propagation.view import View, bounding_box, box_overlap, within_box
 
@@ -42,35 +42,40 @@ def _steadiness(mask: NDArray[np.bool_], view: View, last: Seen) -> float:
 
 
 def fitting_mask(
-    raw: RawMasks, points: NDArray[np.floating], labels: NDArray[np.integer]
+    raw: RawMasks,
+    points: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    *,
+    confined: bool = False,
 ) -> Tensor:
     """Number (1,) of the mask that its predicted IoU and the prompts agree on most.
 
     Points (P, 2) are (x, y) in mask pixels. A single point has three candidates; more prompts
-    have the single mask, too, if it is stable.
+    have the single mask, too, if it is stable. Where a box has `confined` the object, masks are
+    judged by what they have inside.
     """
     first = 0 if len(points) > 1 and bool(is_stable(raw.masks[:, 0])) else 1
     masks = (raw.masks[0, first:] > 0).cpu().numpy()
     worth = [
-        iou * _agreement(mask, points, labels)
+        iou * _agreement(mask, points, labels, confined=confined)
         for iou, mask in zip(raw.ious[0, first:].tolist(), masks, strict=True)
     ]
     return torch.tensor([first + int(np.argmax(worth))], device=raw.masks.device)
 
 
 def _agreement(
-    mask: NDArray[np.bool_], points: NDArray[np.floating], labels: NDArray[np.integer]
+    mask: NDArray[np.bool_],
+    points: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    *,
+    confined: bool,
 ) -> float:
-    """Share of clicks that a mask agrees with, times how much of a box prompt it spans.
-
-    Where nothing outside the box is the object's, a mask is judged by what it has inside.
-    """
+    """Share of clicks that a mask agrees with, times its box's overlap with a box prompt."""
     fit = 1.0
     corners = points[np.isin(labels, BOX_CORNERS)][:, ::-1]
     if len(corners):
         given = (*corners.min(axis=0), *corners.max(axis=0))
-        within = confined(given, points[labels == 1][:, ::-1])
-        mask = mask if within is None else within_box(mask, within)
+        mask = within_box(mask, given) if confined else mask
         found = bounding_box(mask)
         fit = 0.0 if found is None else box_overlap(given, found)
     clicked = np.isin(labels, (0, 1))

@@ -159,7 +159,7 @@ class Engine:
         points = torch.zeros(1, 0, 2)
         labels = torch.zeros(1, 0, dtype=torch.long)
         for count, prompt in enumerate(rounds, start=1):
-            within = None
+            within = None if self.published else confines(rounds[:count])
             if prompt.mask is not None:
                 decoded = self._given_mask(feature, prompt.mask, view)
             else:
@@ -175,10 +175,11 @@ class Engine:
                 )
                 if decoded.raw is not None and not self.published:
                     scale = self.config.mask_size / self.config.image_size
-                    best = fitting_mask(decoded.raw, points[0].numpy() * scale, labels[0].numpy())
+                    best = fitting_mask(
+                        decoded.raw, points[0].numpy() * scale, labels[0].numpy(),
+                        confined=within is not None,
+                    )  # fmt: skip
                     decoded = self.model.choose(decoded.raw, best)
-                if not self.published:
-                    within = confines(rounds[:count])
             answer = replace(self._answers(decoded, [view])[0], within=within)
             previous = answer.low
         return answer

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import PromptError
 
-__all__ = ["MAX_OBJECT_ID", "Prompt", "PromptBook", "confined", "confines", "positive_points"]
+__all__ = ["MAX_OBJECT_ID", "Prompt", "PromptBook", "confines", "positive_points"]
 
 MAX_OBJECT_ID = 65_535
 """Label images are written as uint16."""
@@ -262,22 +262,15 @@ def positive_points(rounds: Iterable[Prompt]) -> NDArray[np.float64]:
     return np.concatenate([np.empty((0, 2)), *some])
 
 
-def confined(
-    box: Sequence[float], positive: NDArray[np.floating]
-) -> tuple[float, float, float, float] | None:
-    """The box (y0, x0, y1, x1) that an object is confined to by a box prompt.
-
-    None if a positive point of (N, 2) lies outside: whoever clicks there means more than the box.
-    """
-    y0, x0, y1, x1 = (float(v) for v in box)
-    # By the pixels that it touches: pixel i reaches from i - 0.5 to i + 0.5.
-    low = np.floor([y0, x0]) - 0.5
-    high = np.ceil([y1, x1]) - 0.5
-    inside = (positive >= low) & (positive <= high)
-    return (y0, x0, y1, x1) if inside.all() else None
-
-
 def confines(rounds: Sequence[Prompt]) -> tuple[float, float, float, float] | None:
-    """The box that rounds of prompts confine an object to; None if they do not. See `confined`."""
+    """The box (y0, x0, y1, x1) that rounds of prompts confine their object to; None without one.
+
+    None, too, if a positive point lies outside: whoever clicks there means more than the box.
+    """
     box = rounds[0].box
-    return None if box is None else confined(box, positive_points(rounds))
+    if box is None:
+        return None
+    # By the pixels that it touches: pixel i reaches from i - 0.5 to i + 0.5.
+    low, high = np.floor(box[:2]) - 0.5, np.ceil(box[2:]) - 0.5
+    positive = positive_points(rounds)
+    return box if ((positive >= low) & (positive <= high)).all() else None
