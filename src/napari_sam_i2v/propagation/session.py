@@ -37,9 +37,9 @@ from napari_sam_i2v.propagation.plan import Direction, Planner
 from napari_sam_i2v.propagation.progress import Locks, Progress
 from napari_sam_i2v.propagation.prompts import Prompt, PromptBook
 from napari_sam_i2v.propagation.propagator import Given, Held, Propagator
-from napari_sam_i2v.propagation.sizes import ALIKE, usual_size
+from napari_sam_i2v.propagation.sizes import ALIKE, found_sizes, usual_size
 from napari_sam_i2v.propagation.track import Track
-from napari_sam_i2v.propagation.view import ViewMode, bounding_box, box_size
+from napari_sam_i2v.propagation.view import ViewMode
 
 __all__ = ["Direction", "FrameResult", "Session", "Until"]
 
@@ -546,30 +546,19 @@ class Session:
         return track
 
     def _usual(self, object_id: int) -> float:
-        """Size that the objects before one have in common, 0 if none; asked once for an object.
+        """Size that the objects before one have in common, 0 if none.
 
-        So that no later change of another object changes this one.
+        Asked once for an object, so that no later change of another one changes it.
         """
-        known = (side.tracks.get(object_id) for side in self._sides.values())
-        for track in known:
+        if self.view == "frame":
+            return 0.0
+        for side in self._sides.values():
+            track = side.tracks.get(object_id)
             if track is not None and track.usual is not None:
                 return track.usual
         before = sorted(other for other in self.object_ids if other < object_id)[-ALIKE:]
-        sizes = [size for other in before if (size := self._size(other))]
-        return (usual_size(sizes) or 0.0) if self.view != "frame" else 0.0
-
-    def _size(self, object_id: int) -> float:
-        """Longer side in pixels of an object where it was prompted; 0 if it is not known."""
-        tracks = [side.tracks[object_id] for side in self._sides.values()
-                  if object_id in side.tracks]  # fmt: skip
-        for answer in (one for track in tracks for one in track.answers.values()):
-            if (found := answer.paste()).area:
-                return box_size(found.box)
-        for frame in self.prompts.shown(object_id):
-            box = bounding_box(np.asarray(self.labels[frame]) == object_id)
-            if box is not None:
-                return box_size(box)
-        return 0.0
+        tracks = [side.tracks for side in self._sides.values()]
+        return usual_size(found_sizes(before, tracks, self.prompts, self.labels)) or 0.0
 
     def _others_clicks(self, object_id: int, frame: int) -> NDArray[np.float64]:
         """Positive clicks (N, 2) of other objects on a frame, as far as they count."""

@@ -7,11 +7,17 @@ of cells. Objects that were pointed out before say what is more likely.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-__all__ = ["ALIKE", "size_weight", "usual_size"]
+from napari_sam_i2v.propagation.compose import label_masks
+from napari_sam_i2v.propagation.prompts import PromptBook
+from napari_sam_i2v.propagation.track import Track
+from napari_sam_i2v.propagation.view import box_size
+
+__all__ = ["ALIKE", "found_sizes", "size_weight", "usual_size"]
 
 ALIKE = 16
 """How many other objects are asked, at most."""
@@ -23,6 +29,40 @@ SPREAD = 0.5
 """Standard deviation of the logarithm of a size, about what cells of one kind have, and more."""
 LEAST = 0.6
 """Weight of a size that is as unlike as can be: there are exceptions, and other kinds of object."""
+
+
+def found_sizes(
+    objects: Iterable[int], tracks: Sequence[Mapping[int, Track]], prompts: PromptBook, labels: Any
+) -> list[float]:
+    """Longer sides of objects where they were prompted, of those that were found there.
+
+    Parameters
+    ----------
+    objects
+        Which.
+    tracks
+        For each direction of time, object id -> what is remembered of it.
+    prompts, labels
+        Of the session; labels (T, Y, X) are asked where nothing is remembered.
+
+    Returns
+    -------
+    list
+        In pixels, in no particular order.
+    """
+    sizes: list[float] = []
+    elsewhere: dict[int, list[int]] = {}
+    for object_id in objects:
+        known = [some[object_id] for some in tracks if object_id in some]
+        masks = (answer.paste() for track in known for answer in track.answers.values())
+        mask = next((mask for mask in masks if mask.area), None)
+        if mask is not None:
+            sizes.append(box_size(mask.box))
+        elif shown := prompts.shown(object_id):
+            elsewhere.setdefault(shown[0], []).append(object_id)
+    for frame, some in elsewhere.items():
+        sizes += [box_size(mask.box) for mask in label_masks(np.asarray(labels[frame]), some)]
+    return sizes
 
 
 def usual_size(sizes: Sequence[float]) -> float | None:
