@@ -11,11 +11,14 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
 from tests.downloading import MODEL, PATH, Reply
+from tests.widget.full_pool import full_pool
 
 from napari_sam_i2v.downloads import Progress
 from napari_sam_i2v.network.installed import find_installed
 from napari_sam_i2v.widget import download_dialog
 from napari_sam_i2v.widget.download_dialog import CANCELLED, DownloadDialog, progress_text
+
+__all__ = ["full_pool"]  # a fixture
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("data_home")]
 
@@ -86,6 +89,11 @@ def test_a_download_from_button_to_choice(dialog, server, served, folder, qtbot)
     assert dialog.cancel.text() == "Close"
     press(qtbot, dialog.cancel)
     qtbot.waitUntil(lambda: not isalive(dialog))
+
+
+def test_a_download_needs_no_thread_of_others(dialog, full_pool, qtbot):
+    press(qtbot, dialog.start)
+    qtbot.waitUntil(lambda: bool(dialog.chosen), timeout=20_000)  # others take 30 s
 
 
 def test_progress_is_shown_while_it_goes_on(dialog, server, served, qtbot):

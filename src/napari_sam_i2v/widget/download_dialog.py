@@ -28,6 +28,7 @@ from qtpy.QtWidgets import (
 from napari_sam_i2v.downloads import LOCAL, Finished, Order, Progress, download, readable_size
 from napari_sam_i2v.errors import SamI2VError
 from napari_sam_i2v.network.registry import ModelInfo
+from napari_sam_i2v.widget.work import start_on_top
 
 __all__ = ["DownloadDialog", "ask_for_weights", "progress_text"]
 
@@ -175,7 +176,7 @@ class DownloadDialog(QDialog):
         worker.finished.connect(self._on_end)
         self._worker = worker
         self._show_state("Asking the server…")
-        worker.start()
+        start_on_top(worker)
 
     def _on_cancel(self) -> None:
         if self._worker is None:

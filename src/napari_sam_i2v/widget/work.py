@@ -11,7 +11,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QThreadPool
 if TYPE_CHECKING:
     from napari_sam_i2v.widget.tracking import TrackController
 
-__all__ = ["WorkError", "WorkRunner"]
+__all__ = ["WorkError", "WorkRunner", "start_on_top"]
 
 
 class WorkError(Exception):
@@ -25,8 +25,8 @@ class WorkError(Exception):
 class WorkRunner(QObject):
     """Runs `controller.run` in a thread whenever it asks for it.
 
-    That thread comes on top of those that napari's workers may have, which are as many as there
-    are cores: a click is answered while a pass in another window, or another plugin, has them all.
+    That thread comes on top of others', see `start_on_top`: a click is answered while a pass in
+    another window, or another plugin, has them all.
 
     It belongs to the application, not to the dock: it must see the end of a worker whose dock was
     closed, because only then the controller may let go of its files.
@@ -56,8 +56,7 @@ class WorkRunner(QObject):
         worker.errored.connect(self._on_errored)
         worker.finished.connect(self._on_finished)
         self._worker = worker
-        _thread_pool().releaseThread()  # room for one more, until `_on_finished`
-        worker.start()
+        start_on_top(worker)
 
     def when_idle(self, action: Callable[[], object]) -> None:
         """Stop after the present step, then do something; at once if nothing runs."""
@@ -87,7 +86,6 @@ class WorkRunner(QObject):
 
     def _on_finished(self) -> None:
         self._worker = None
-        _thread_pool().reserveThread()
         if not self._closed:
             self._controller.finished()
         then, self._then = self._then, []
@@ -99,12 +97,18 @@ class WorkRunner(QObject):
             self.start()
 
 
-def _thread_pool() -> QThreadPool:
-    """Where napari's workers run."""
+def start_on_top(worker: Any) -> None:
+    """Start a worker in a thread on top of those that napari's workers may have.
+
+    These are as many as there are cores: on a small machine, what takes long would hold up others,
+    and be held up by them.
+    """
     pool = QThreadPool.globalInstance()
     if pool is None:
         raise RuntimeError("Qt has no thread pool: there is no application.")
-    return pool
+    pool.releaseThread()  # room for one more, until it ends
+    worker.finished.connect(pool.reserveThread)
+    worker.start()
 
 
 def _guarded(run: Callable[[], Iterator[object]]) -> Iterator[object]:
