@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.propagator import Propagator
 from napari_sam_i2v.propagation.session import Session
 from napari_sam_i2v.propagation.sizes import LEAST, size_weight, usual_size
@@ -72,15 +73,9 @@ def test_of_what_a_click_may_mean_the_usual_is_taken(
 ) -> None:
     monkeypatch.setattr("napari_sam_i2v.propagation.session.Engine", NestedEngine)
     session = bright(noise(1, *SHAPE))
-    prompt = session_prompt(session, 1, PLACES[0])
+    prompt = Prompt(1, 0, points=np.array([PLACES[0]]))
     found = session._side(False).propagator._probe(prompt, 0, usual)
     assert box_size(found) == pytest.approx(size, rel=0.15)
-
-
-def session_prompt(session: Session, object_id: int, place: tuple[float, float]) -> Any:
-    session.prompts.remove(object_id)
-    session.add_points(object_id, 0, points=place)
-    return session.prompts.rounds(object_id, 0)[0]
 
 
 @pytest.mark.parametrize("usual", [None, 16.0])
@@ -89,7 +84,7 @@ def test_a_click_outside_of_what_was_looked_at_widens_the_look(
 ) -> None:
     monkeypatch.setattr("napari_sam_i2v.propagation.session.Engine", NestedEngine)
     session = bright(noise(1, *SHAPE))
-    first = session_prompt(session, 1, (100.0, 60.0))
+    first = Prompt(1, 0, points=np.array([(100.0, 60.0)]))
     propagator = session._side(False).propagator
     near = propagator.first_view([first], 0, usual=usual)
     beside, far, off = (
@@ -125,12 +120,17 @@ def cells(bright: MakeSession, frames: int = 3, **options: Any) -> Session:
     return bright(discs([PLACES] * frames, SHAPE, radius=9, values=values), **options)
 
 
+def click(session: Session, *objects: int) -> None:
+    """Click on some of the discs, which are objects 1 to 5."""
+    for i in objects:
+        session.add_points(i, 0, points=PLACES[i - 1])
+
+
 def test_the_fourth_click_knows_how_large_the_others_are(
     bright: MakeSession, asked: list[float | None]
 ) -> None:
     session = cells(bright)
-    for i, place in enumerate(PLACES, start=1):
-        session.add_points(i, 0, points=place)
+    click(session, 1, 2, 3, 4, 5)
     assert asked[:3] == [0, 0, 0]
     assert asked[3:] == pytest.approx([19, 19], abs=2)
 
@@ -150,8 +150,7 @@ def test_what_becomes_of_others_later_changes_nothing(
     bright: MakeSession, asked: list[float | None]
 ) -> None:
     session = cells(bright)
-    for i, place in enumerate(PLACES, start=1):
-        session.add_points(i, 0, points=place)
+    click(session, 1, 2, 3, 4, 5)
     known = asked[-1]
     assert known
     for i in (1, 2, 3):
@@ -160,10 +159,9 @@ def test_what_becomes_of_others_later_changes_nothing(
     run(session.propagate("backward", objects=[5], again=True))
     assert asked == [known], "backward as it was forward"
     session.remove_object(5)
-    session.add_points(5, 0, points=PLACES[4])
+    click(session, 5)
     assert asked[-1] == 0, "a new object is another matter"
-    for i, place in enumerate(PLACES[:3], start=1):
-        session.add_points(i, 0, points=place)
+    click(session, 1, 2, 3)
     asked.clear()
     run(session.propagate("backward", objects=[5], again=True))
     assert asked == [0], "whatever came since"
@@ -175,8 +173,7 @@ def test_in_a_pass_the_order_of_prompting_does_not_matter(
 ) -> None:
     session = cells(bright)
     book = cells(bright)
-    for i in order:
-        book.add_points(i, 0, points=PLACES[i - 1])
+    click(book, *order)
     asked.clear()
     session.add_prompts(book.prompts)
     run(session.propagate())
@@ -189,16 +186,14 @@ def test_labels_say_it_where_nothing_is_remembered(
     bright: MakeSession, asked: list[float | None]
 ) -> None:
     first = cells(bright)
-    for i, place in enumerate(PLACES[:3], start=1):
-        first.add_points(i, 0, points=place)
+    click(first, 1, 2, 3)
     again = cells(bright, labels=np.asarray(first.labels))
     again.add_prompts(first.prompts)
-    again.add_points(4, 0, points=PLACES[3])
+    click(again, 4)
     assert asked[-1] == pytest.approx(19, abs=2)
 
 
 def test_what_was_published_asks_nobody(bright: MakeSession, asked: list[float | None]) -> None:
     session = cells(bright, view="frame")
-    for i, place in enumerate(PLACES, start=1):
-        session.add_points(i, 0, points=place)
+    click(session, 1, 2, 3, 4, 5)
     assert set(asked) == {0}
