@@ -44,7 +44,8 @@ from napari_sam_i2v.propagation.session import Session
 from napari_sam_i2v.propagation.track import Track
 from napari_sam_i2v.propagation.view import View
 from napari_sam_i2v.training.beginning import is_upgraded, start_from_image
-from napari_sam_i2v.training.hand_over import answer_handed, held_after, image_feature, recrop
+from napari_sam_i2v.training.hand_over import answer_handed, held_after, image_feature
+from napari_sam_i2v.training.recrop import recrop
 from napari_sam_i2v.training.samples import moved
 
 ARMS = {
@@ -96,10 +97,10 @@ class HandOver(Propagator):
         features = self.engine.encode(self.source, index, views)
         answers = {}
         for track, view, feature in zip(tracks, views, features, strict=True):
-            answers[track.object_id] = self._handed(track.object_id, view, feature)
+            answers[track.object_id] = self._asked(track.object_id, view, feature)
         return answers
 
-    def _handed(self, object_id: int, view: View, feature: Tensor) -> Answer:
+    def _asked(self, object_id: int, view: View, feature: Tensor) -> Answer:
         before, held = self._held[object_id]
         with torch.inference_mode():
             held = recrop(held, torch.from_numpy(moved([before, view])[1:]).to(held.device))

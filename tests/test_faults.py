@@ -180,10 +180,10 @@ def test_a_device_with_too_little_memory_for_all_takes_fewer_at_once(
     assert segment("whole.zarr") == 0
     original = SamI2V.track
 
-    def track(model, feature, memory):
+    def track(model, feature, memory, handed=None):
         if len(memory.copies) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
-        return original(model, feature, memory)
+        return original(model, feature, memory, handed)
 
     monkeypatch.setattr(SamI2V, "track", track)
     assert segment("labels.zarr") == 0

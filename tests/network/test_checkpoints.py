@@ -29,15 +29,17 @@ from napari_sam_i2v.network.checkpoints import (
 from tests.network import tiny
 
 WIDE = "tiny-wide"
+REFINED = "tiny-refined"
 
 
 @pytest.fixture(autouse=True)
 def variants(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two tiny networks besides the real ones, so that files are small."""
+    """Three tiny networks besides the real ones, so that files are small."""
     known = {
         **configs.VARIANTS,
         tiny.NAME: tiny.config(),
         WIDE: tiny.config(name=WIDE, decoder_mlp_dim=48),
+        REFINED: tiny.config(name=REFINED, fine_dim=4),
     }
     monkeypatch.setattr(configs, "VARIANTS", MappingProxyType(known))
     monkeypatch.setattr(checkpoints, "VARIANTS", MappingProxyType(known))
@@ -69,6 +71,22 @@ def test_variant_is_recognised_from_the_keys(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     save_file(dict(tiny.build(name=WIDE, decoder_mlp_dim=48).state_dict()), path)
     assert load_model(str(path), device="cpu").config.name == WIDE
+
+
+def test_weights_of_before_there_was_refinement(tmp_path: Path) -> None:
+    now = dict(tiny.build(name=REFINED, fine_dim=4).state_dict())
+    before = {k: v for k, v in now.items() if not k.startswith(("fine_", "mask_refiner."))}
+    assert len(now) - len(before) > 10
+    path = tmp_path / "weights.safetensors"
+    for weights, channels in ((now, 4), (before, 0)):
+        save_file(weights, path, metadata={"variant": REFINED})
+        model = load_model(path, device="cpu")
+        assert (model.config.name, model.config.fine_dim) == (REFINED, channels)
+        assert same(dict(model.state_dict()), weights)
+    del now["mask_refiner.out.weight"]
+    save_file(now, path, metadata={"variant": REFINED})
+    with pytest.raises(CheckpointError, match=r"1 missing \(mask_refiner.out.weight\)"):
+        load_model(path, device="cpu")
 
 
 @pytest.mark.parametrize("wrapped", [True, False])

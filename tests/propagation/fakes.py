@@ -141,6 +141,7 @@ class BrightEngine(Engine):
         views: Sequence[View],
         recalled: Sequence[Any],
         seen: Sequence[Any],
+        handed: Sequence[Any] = (),
     ) -> list[Answer]:
         answers = []
         for feature, view, (bank, selection) in zip(features, views, recalled, strict=True):

@@ -118,6 +118,7 @@ class Confused(BrightEngine):
         views: Sequence[View],
         recalled: object,
         seen: object,
+        handed: object = (),
     ) -> list[Answer]:
         return [self._part(f, v, None) for f, v in zip(features, views, strict=True)]
 

@@ -104,7 +104,7 @@ def test_objects_in_one_view_are_tracked_together(
     monkeypatch.setattr(
         engine.model,
         "track",
-        lambda f, m: (shapes.append((len(f), len(m.spatial))), original(f, m))[1],
+        lambda f, m, handed: (shapes.append((len(f), len(m.spatial))), original(f, m, handed))[1],
     )
     found = engine.track(features, views, recalled, [None] * len(views))  # type: ignore[arg-type]
     assert sorted(shapes) == [(1, 1), (1, 3)]

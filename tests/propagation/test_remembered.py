@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_sam_i2v.network import get_config
-from napari_sam_i2v.propagation.answer import Answer
+from napari_sam_i2v.propagation.answer import Answer, ObjectMask
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.remembered import pack_track, unpack_track
@@ -39,6 +39,29 @@ def test_where_a_track_is_survives(seen: Seen | None) -> None:
     )
     assert (back.view, back.size, back.lost, back.at) == (track.view, 9.5, 1, 9)
     assert (back.seen, back.usual) == (seen, 8.5)
+
+
+def test_the_mask_that_is_handed_over_survives() -> None:
+    config = get_config("sam-i2v-micro")
+    kept: dict[str, Tensor] = {}
+
+    def name(tensor: Tensor, *, lasting: bool) -> str:
+        assert not lasting
+        kept[str(id(tensor))] = tensor
+        return str(id(tensor))
+
+    before = ObjectMask.given(np.array([[0, 1, 1], [1, 1, 0]], bool), 30, 41)
+    facts = json.loads(json.dumps(pack_track(Track(3, MemoryBank(config), before=before), name)))
+    back = unpack_track(
+        facts, object_id=3, config=config, tensor=kept.__getitem__, rounds=lambda index: ()
+    ).before
+    assert before is not None and back is not None
+    assert back.box == before.box and np.array_equal(back.mask, before.mask)
+    del facts["before"]  # kept by an older version
+    track = unpack_track(
+        facts, object_id=3, config=config, tensor=no_tensor, rounds=lambda index: ()
+    )
+    assert track.before is None
 
 
 def test_what_confines_an_answer_survives() -> None:

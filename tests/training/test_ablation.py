@@ -7,12 +7,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from benchmarks import ablation, training_cost
 from safetensors.torch import save_file
+from scipy import ndimage
 from tests.movies.layouts import discs, write_tiff
 from tests.network import tiny
 
@@ -21,9 +23,10 @@ from napari_sam_i2v.network import config as configs
 from napari_sam_i2v.propagation.view import View
 from napari_sam_i2v.training.arms import video_step_of
 from napari_sam_i2v.training.beginning import initialise, start_from_image
-from napari_sam_i2v.training.forward import _track, video_step
-from napari_sam_i2v.training.hand_over import answer_handed, held_after, recrop
+from napari_sam_i2v.training.forward import video_step
+from napari_sam_i2v.training.hand_over import answer_handed, held_after
 from napari_sam_i2v.training.recipe import Arm, Recipe, StagePlan, read_recipe
+from napari_sam_i2v.training.recrop import handed_over, recrop
 from napari_sam_i2v.training.samples import Batch, Movie8, draw_batch, draw_bytes, moved
 
 RECIPES = Path(__file__).parents[2] / "benchmarks" / "ablation"
@@ -86,6 +89,41 @@ def test_moves_of_samples_are_those_of_their_windows() -> None:
     assert len(overlaps) > 60
     assert np.median(overlaps) > 0.9
     assert min(overlaps) > 0.7
+
+
+def test_moves_go_with_what_windows_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a field that drifts, windows drift along, and what they show stays in its place."""
+    monkeypatch.setattr("napari_sam_i2v.training.samples.MOVED_ALONG", 1.0)
+    rng = np.random.default_rng(0)
+    field = ndimage.gaussian_filter(rng.random((200, 320)), 3)
+    field = ((field - field.min()) / np.ptp(field) * 255).astype(np.uint8)
+    frames = np.stack([field[20:180, 12 * t : 12 * t + 160] for t in range(6)])
+    labels = np.zeros((6, 160, 160), np.uint8)
+    for t in range(6):
+        labels[t, 60:84, 100 - 12 * t : 124 - 12 * t] = 1
+    config = tiny.config(window_scale=2.5)
+    _, targets, moves = draw_bytes([Movie8(frames, labels)], config, rng, size=30, frames=3)
+    overlaps = []
+    for t in (1, 2):
+        before, real = targets[:, t - 1], targets[:, t] >= 0.5
+        seen = recrop(before * 20 - 10, moves[:, t]) > 0
+        both, either = (seen & real).flatten(1).sum(1), (seen | real).flatten(1).sum(1)
+        overlaps += (both / either.clamp(min=1))[real.flatten(1).any(1)].tolist()
+    assert np.median(overlaps) > 0.75, "a shift of half of the object would leave a third"
+
+
+def test_answers_are_handed_over_without_doubt_and_now_and_then_not_at_all() -> None:
+    low = torch.full((200, 1, 16, 16), -0.5)
+    low[:, :, 4:9, 6:12] = 0.2
+    moves = torch.tensor([[1.0, 1, 0, 0]]).expand(200, -1)
+    handed = handed_over(low, moves, np.random.default_rng(0))
+    assert handed.shape == low.shape and handed.amax() == 10 and handed.amin() == -10
+    given = (handed > 0).flatten(1).any(1)
+    assert 0.05 < 1 - given.float().mean() < 0.16
+    assert ((handed[given] > 0) == (low[given] > 0)).float().mean() > 0.97
+    shifted = handed_over(low, moves + torch.tensor([0, 0, 0.25, 0]), np.random.default_rng(0))
+    assert torch.equal(shifted[given][..., :14, :], handed[given][..., 2:, :])
+    assert (shifted[given][..., 14:, :] == -10).all(), "what was not seen is background"
 
 
 def touches(masks: torch.Tensor) -> torch.Tensor:
@@ -157,23 +195,25 @@ def test_the_full_arm_is_the_video_step(batch: Batch) -> None:
 def test_training_and_tracking_lack_memory_prompts_alike(
     batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    seen: list[tuple[Any, ...]] = []
+    original = SamI2V.track
 
-    def track(model: SamI2V, feature: torch.Tensor, memory: object, **options: bool) -> object:
-        seen.append((feature, memory))
-        return _track(model, feature, memory, **options)  # type: ignore[arg-type]
+    def track(model: SamI2V, *given: Any, **options: bool) -> object:
+        seen.append(given)
+        return original(model, *given, **options)
 
-    monkeypatch.setattr("napari_sam_i2v.training.forward._track", track)
+    monkeypatch.setattr(SamI2V, "track", track)
     model = network().eval()
     with torch.inference_mode():
         video_step(model, batch, np.random.default_rng(2), clicks=0)
+        monkeypatch.undo()
         lacking = ablation.WithoutMemoryPrompts(model.config)
         lacking.load_state_dict(model.state_dict())
-        for feature, memory in seen:
-            trained = _track(model, feature, memory, memory_prompts=False)
-            tracked = lacking.eval().track(feature, memory)
+        for given in seen:
+            trained = model.track(*given, memory_prompts=False)
+            tracked = lacking.eval().track(*given)
             assert torch.allclose(trained.low, tracked.low, atol=1e-3)
-            full = model.track(feature, memory)
+            full = model.track(*given)
             assert full.raw and tracked.raw
             assert not torch.allclose(full.raw.masks, tracked.raw.masks, atol=1e-3)
 

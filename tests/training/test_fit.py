@@ -96,6 +96,23 @@ def test_both_stages_change_the_weights(whole: Path) -> None:
     assert not torch.equal(video[memory], image[memory])
 
 
+def test_refinement_is_learnt_on_top_of_weights_of_before_there_was_any(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = MappingProxyType({**configs.VARIANTS, tiny.NAME: tiny.config(fine_dim=4)})
+    monkeypatch.setattr(configs, "VARIANTS", known)
+    monkeypatch.setattr(checkpoints, "VARIANTS", known)
+    plan = dataclasses.replace(RECIPE.image, steps=0)
+    recipe = dataclasses.replace(RECIPE, weights=str(whole / "video.safetensors"), image=plan)
+    first = fit._new_model(recipe)
+    given = load_model(whole / "video.safetensors", device="cpu").state_dict()
+    assert all(torch.equal(first.state_dict()[key], value) for key, value in given.items())
+    trained = load_model(run(tmp_path, recipe), device="cpu")
+    assert trained.config.fine_dim == 4
+    change = trained.mask_refiner.out.weight - first.mask_refiner.out.weight.half().float()
+    assert change.abs().max() > 0
+
+
 @pytest.mark.parametrize("updates", [1, 3])
 def test_a_stopped_run_ends_with_the_same_weights(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int

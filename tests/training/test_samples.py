@@ -66,7 +66,7 @@ def test_windows_lag_one_frame_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     masks = movie.labels == 3
     shifts = []
     for seed in range(20):
-        views = _follow(movie.frames, masks, CONFIG, np.random.default_rng(seed))
+        views, _ = _follow(movie.frames, masks, CONFIG, np.random.default_rng(seed))
         assert len(views) == 8
         if views[0] == View.whole((96, 96)):
             continue
@@ -96,9 +96,10 @@ def test_windows_move_along_with_a_drifting_field(
         masks[t, 42:54, 70 - step * t : 82 - step * t] = True
     behind = []
     for seed in range(10):
-        views = _follow(frames, masks, CONFIG, np.random.default_rng(seed))
+        views, placed = _follow(frames, masks, CONFIG, np.random.default_rng(seed))
         if views[0] == View.whole((96, 96)):
             continue
+        assert (views == placed) == (share == 0)
         behind += [v.x + v.width / 2 - (76 - step * t) for t, v in enumerate(views) if t]
     expected = step if share == 0 else 0
     assert abs(np.median(behind) - expected) <= 2, "large shifts come out a little short"
@@ -108,7 +109,7 @@ def test_a_window_stays_while_its_object_is_gone() -> None:
     movie = moving(6, speed=0)
     masks = movie.labels == 3
     masks[2:] = False
-    views = _follow(movie.frames, masks, CONFIG, np.random.default_rng(1))
+    views, _ = _follow(movie.frames, masks, CONFIG, np.random.default_rng(1))
     centres = np.array([(v.y + v.height / 2, v.x + v.width / 2) for v in views[2:]])
     assert np.ptp(centres, axis=0).max() < 8
 
@@ -137,6 +138,29 @@ def test_objects_come_from_every_movie() -> None:
     rng = np.random.default_rng(0)
     peaks = [draw_sample([bright, dark], CONFIG, rng, frames=1).clips.max() for _ in range(20)]
     assert min(peaks) < 128 < max(peaks)
+
+
+@pytest.mark.parametrize("rgb", [False, True])
+def test_filters_change_pictures_and_keep_what_they_show(
+    rgb: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "FILTERED", 1.0)
+    rng = np.random.default_rng(0)
+    scene = ndimage.gaussian_filter(rng.random((3 if rgb else 1, 64, 64)), (0, 2, 2))
+    scene = (60 + 120 * (scene - scene.min()) / np.ptp(scene)).astype(np.uint8)
+    clips = np.empty((2, 3, 3, 64, 64), np.uint8)
+    clips[:] = np.broadcast_to(scene, (3, 64, 64))[None, :, None]
+    changed = 0
+    for seed in range(20):
+        found = samples._Filter(np.random.default_rng(seed))(clips)
+        assert found.shape == clips.shape and found.dtype == np.uint8
+        assert (found == found[:1, :, :1]).all(), "one filter for all frames"
+        assert rgb or (found == found[:, :1]).all(), "grey stays grey"
+        assert abs(found.mean() - clips.mean()) < 5 and 0.5 < found.std() / clips.std() < 1.5
+        changed += bool(np.abs(found.astype(int) - clips).mean() > 5)
+    assert changed > 10
+    monkeypatch.setattr(samples, "FILTERED", 0.0)
+    assert samples._Filter(np.random.default_rng(0))(clips) is clips
 
 
 def test_batch_is_normalised() -> None:

@@ -37,12 +37,13 @@ class LatestEngine(BrightEngine):
         views: Sequence[View],
         recalled: Sequence[Any],
         seen: Sequence[Any],
+        handed: Sequence[Any] = (),
     ) -> list[Answer]:
         latest = [
             (bank, replace(selection, frames=tuple(sorted(selection.frames, reverse=True))))
             for bank, selection in recalled
         ]
-        return super().track(features, views, latest, seen)
+        return super().track(features, views, latest, seen, handed)
 
 
 @pytest.fixture

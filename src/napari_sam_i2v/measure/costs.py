@@ -89,13 +89,16 @@ def _frame(model: SamI2V, objects: int, memories: int) -> Callable[[], None]:
     memory = _some_memory(model, objects, memories)
     size = model.config.image_size
     clip = torch.rand(1, 3, 1, size, size, generator=_seeded()).to(model.device)
+    side = model.config.mask_size
+    masks = torch.ones(objects, 1, side, side, device=model.device)
+    handed = masks if model.config.fine_dim else None
     known = [_no_taps(model)] * (model.config.clip_length - 1)
 
     @torch.no_grad()
     def run() -> None:
         taps = [*known, model.stem_taps(clip[:, :, 0])]
         feature = model.encode_frame(clip, taps=taps)
-        found = model.track(feature, memory)
+        found = model.track(feature, memory, handed)
         model.remember(feature, model.upsample(found.low), found.score, prompted=False)
         model.foreground(found.low)
 

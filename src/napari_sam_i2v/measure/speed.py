@@ -228,6 +228,7 @@ def _object_step(
     answer = engine.prompt(feature, [job.prompts[0]], whole)
     mask = answer.paste()
     seen = Seen.of(mask, 0) if mask.area else None
+    handed = mask.shown(whole, engine.config.mask_size) if engine.config.fine_dim else None
     entry = engine.remember([feature], [answer], prompted=True)[0]
     bank = MemoryBank(engine.config)
     bank.remember(0, entry, prompted=True)
@@ -239,7 +240,9 @@ def _object_step(
         chosen = bank.filter(bank.reach + 1, feature)
         if chosen is None:
             raise RuntimeError("The bank holds a prompted frame.")
-        answers = engine.track(features, views, [(bank, chosen)] * count, [seen] * count)
+        answers = engine.track(
+            features, views, [(bank, chosen)] * count, [seen] * count, [handed] * count
+        )
         engine.remember(features, answers, prompted=False)
 
     return _median_time([step] * REPEATS, finish) / count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +13,12 @@ from safetensors import safe_open
 from torch import Tensor
 
 from napari_sam_i2v.errors import CheckpointError
-from napari_sam_i2v.network.config import DEFAULT_VARIANT, VARIANTS, get_config
+from napari_sam_i2v.network.config import (
+    DEFAULT_VARIANT,
+    VARIANTS,
+    SamI2VConfig,
+    get_config,
+)
 from napari_sam_i2v.network.device import resolve_device
 from napari_sam_i2v.network.installed import check_recorded, file_sha256, find_installed
 from napari_sam_i2v.network.registry import MODELS, ModelInfo
@@ -49,6 +54,8 @@ OPTIONAL_IN_IMAGE_SAM = (
     "image_encoder.trunk_image.norm_head.",
     "image_encoder.trunk_image.head.",
 )
+REFINEMENT = ("fine_features.", "mask_refiner.")
+"""Parts that the embedded network was given later: weights without any are of before."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ def load_model(
     if wanted is None or not (report := key_report(weights, wanted)).fits:
         raise CheckpointError(_misfit(path, weights, wanted))
     place = resolve_device(device)
-    model = SamI2V(get_config(report.variant))
+    model = SamI2V(_config_for(weights, report.variant))
     model.load_state_dict({key: value.float() if value.is_floating_point() else value
                            for key, value in weights.items()})  # fmt: skip
     return model.to(place).eval().requires_grad_(False)
@@ -153,7 +160,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
 
 def key_report(weights: Mapping[str, Tensor], variant: str) -> KeyReport:
     """Compare weights with what a variant needs."""
-    needed = _shapes(variant)
+    needed = _shapes(_config_for(weights, variant))
     wrong = tuple(
         f"{key} {tuple(weights[key].shape)} instead of {shape}"
         for key, shape in needed.items()
@@ -251,12 +258,19 @@ def _is_safetensors(path: Path) -> bool:
     return start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 2**27
 
 
+def _config_for(weights: Mapping[str, Tensor], variant: str) -> SamI2VConfig:
+    """What a variant is with these weights: it refines masks if they say how."""
+    config = get_config(variant)
+    refines = any(key.startswith(REFINEMENT) for key in weights)
+    return config if refines else replace(config, fine_dim=0)
+
+
 @lru_cache(maxsize=8)
-def _shapes(variant: str) -> dict[str, tuple[int, ...]]:
+def _shapes(config: SamI2VConfig) -> dict[str, tuple[int, ...]]:
     # On the "meta" device, which allocates nothing, this would import half of torch's compiler:
     # seconds, against a tenth of one here.
     with torch.random.fork_rng(devices=[]):
-        state = SamI2V(get_config(variant)).state_dict()
+        state = SamI2V(config).state_dict()
     return {key: tuple(value.shape) for key, value in state.items()}
 
 
@@ -264,7 +278,7 @@ def _recognise(weights: Mapping[str, Tensor]) -> str | None:
     """Variant whose keys and shapes agree with most of the weights, if any do."""
 
     def agreement(variant: str) -> int:
-        needed = _shapes(variant)
+        needed = _shapes(_config_for(weights, variant))
         return sum(k in needed and tuple(v.shape) == needed[k] for k, v in weights.items())
 
     best = max(VARIANTS, key=agreement)

@@ -60,6 +60,9 @@ class SamI2VConfig:
     box_scale
         Side of the nearer window through which a drawn box is answered, in units of the box;
         0 answers it as it is tracked.
+    fine_dim
+        Channels of image features at stride 4 that refine masks, together with the mask of the
+        frame before, which tracking is then given; 0 does neither, as published.
     """
 
     name: str
@@ -89,6 +92,7 @@ class SamI2VConfig:
     follow_below: float = 0.05
     window_scale: float = 6.0
     box_scale: float = 0.0
+    fine_dim: int = 0
 
     @property
     def feature_size(self) -> int:

@@ -20,12 +20,16 @@ STABILITY_FLOOR = 0.98
 
 
 class RawMasks(NamedTuple):
-    """All the decoder says: masks (B, 4, m, m), IoUs (B, 4), tokens (B, 4, C), score (B, 1)."""
+    """All the decoder says: masks (B, 4, m, m), IoUs (B, 4), tokens (B, 4, C), score (B, 1).
+
+    And the features (B, C / 8, m, m) that the masks are made of.
+    """
 
     masks: Tensor
     ious: Tensor
     tokens: Tensor
     score: Tensor
+    upscaled: Tensor | None = None
 
 
 class TwoWayLayer(nn.Module):
@@ -132,7 +136,7 @@ class MaskDecoder(nn.Module):
         weights = [mlp(tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)]
         masks = torch.einsum("bmc,bchw->bmhw", torch.stack(weights, dim=1), upscaled)
         ious = self.iou_prediction_head(q[:, 1]).sigmoid()
-        return RawMasks(masks, ious, tokens, self.pred_obj_score_head(q[:, 0]))
+        return RawMasks(masks, ious, tokens, self.pred_obj_score_head(q[:, 0]), upscaled)
 
 
 def stability(logits: Tensor) -> Tensor:

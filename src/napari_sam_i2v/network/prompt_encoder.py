@@ -80,3 +80,9 @@ class PromptEncoder(nn.Module):
         if logits is not None:
             return self.mask_downscaling(logits)
         return self.no_mask_embed.weight[:, :, None, None].expand(batch, -1, self.side, self.side)
+
+    def masks_or_none(self, logits: Tensor) -> Tensor:
+        """Dense map as by `mask`, where logits without anything above 0 are no mask."""
+        none = self.mask(None, len(logits))
+        given = (logits > 0).flatten(1).any(dim=1)[:, None, None, None]
+        return torch.where(given, self.mask(logits, len(logits)), none)

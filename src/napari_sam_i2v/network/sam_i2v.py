@@ -22,6 +22,7 @@ from napari_sam_i2v.network.memory_encoder import MemoryEncoder
 from napari_sam_i2v.network.memory_prompt import MemoryPromptGenerator
 from napari_sam_i2v.network.products import Linear
 from napari_sam_i2v.network.prompt_encoder import PADDING, PromptEncoder
+from napari_sam_i2v.network.refine import FineFeatures, MaskRefiner, unpacked
 from napari_sam_i2v.network.temporal import TemporalFeatureIntegrator
 
 __all__ = ["ABSENT", "IMAGE_MEAN", "IMAGE_STD", "Decoded", "Memory", "SamI2V"]
@@ -127,6 +128,9 @@ class SamI2V(nn.Module):
         self.memory_prompt_generator = MemoryPromptGenerator(config)
         self.sam_prompt_encoder = PromptEncoder(config)
         self.sam_mask_decoder = MaskDecoder(config)
+        if config.fine_dim:
+            self.fine_features = FineFeatures(config)
+            self.mask_refiner = MaskRefiner(config)
         self.obj_ptr_proj = MLP(hidden, hidden, hidden, 3)
         self.obj_ptr_tpos_proj = Linear(hidden, memory)
 
@@ -163,11 +167,23 @@ class SamI2V(nn.Module):
         Returns
         -------
         Tensor
-            (B, hidden_dim, h, w).
+            (B, hidden_dim, h, w); with fine features, (B, hidden_dim + fine_dim * 16, h, w).
         """
         levels = self.encode_image(clip[:, :, -1]) if levels is None else levels
         taps = [self.stem_taps(frame) for frame in clip.unbind(2)] if taps is None else taps
-        return self.image_encoder.trunk_video(levels, taps)
+        feature = self.image_encoder.trunk_video(levels, taps)
+        if not self.config.fine_dim:
+            return feature
+        return torch.cat((feature, self.fine_features(levels).to(feature.dtype)), dim=1)
+
+    def _coarse(self, feature: Tensor) -> Tensor:
+        """What of a feature (B, C, h, w) is at stride 16: (B, hidden_dim, h, w)."""
+        return feature[:, : self.config.hidden_dim]
+
+    def _fine(self, feature: Tensor) -> Tensor | None:
+        """What of a feature (B, C, h, w) is at stride 4: (B, fine_dim, m, m), if anything."""
+        packed = feature[:, self.config.hidden_dim :]
+        return unpacked(packed) if packed.shape[1] else None
 
     def stem_taps(self, frames: Tensor) -> Tensor:
         """What frames (B, 3, S, S) contribute to a clip; see `TemporalFeatureIntegrator.taps`."""
@@ -205,13 +221,32 @@ class SamI2V(nn.Module):
         recalled = None if memory is None else self.recall(memory)
         return self._heads(
             self.condition(feature, recalled), points, labels,
-            mask_logits=mask_logits, recalled=recalled, multimask=multimask,
+            fine=self._fine(feature), mask_logits=mask_logits, recalled=recalled,
+            multimask=multimask,
         )  # fmt: skip
 
-    def track(self, feature: Tensor, memory: Memory) -> Decoded:
+    def track(
+        self,
+        feature: Tensor,
+        memory: Memory,
+        handed: Tensor | None = None,
+        *,
+        memory_prompts: bool = True,
+    ) -> Decoded:
         """Find the objects on a frame without prompts (paper, sec. 3.3 and 3.4).
 
-        `feature` is (B, hidden_dim, h, w), or (1, ...) where all objects look at the same.
+        Parameters
+        ----------
+        feature
+            (B, hidden_dim, h, w), or (1, ...) where all objects look at the same.
+        memory
+            What is known from other frames.
+        handed
+            (B, 1, m, m) logits: the masks of the frame before, where `config.fine_dim`. One
+            without anything above 0 is none.
+        memory_prompts
+            Whether memory makes prompt tokens, too. Without, an ablation, it conditions features
+            alone.
         """
         recalled = self.recall(memory)
         batch, device = memory.spatial.shape[0], feature.device
@@ -219,7 +254,8 @@ class SamI2V(nn.Module):
         labels = torch.full((batch, 1), PADDING, device=device)
         return self._heads(
             self.condition(feature, recalled), points, labels,
-            mask_logits=None, recalled=recalled, multimask=True,
+            mask_logits=None, recalled=recalled if memory_prompts else None, multimask=True,
+            fine=self._fine(feature), handed=handed,
         )  # fmt: skip
 
     def use_mask(self, feature: Tensor, mask: Tensor) -> Decoded:
@@ -238,7 +274,7 @@ class SamI2V(nn.Module):
         )
         batch, device = mask.shape[0], mask.device
         seen = self._heads(
-            feature,
+            self._coarse(feature),
             torch.zeros(batch, 1, 2, device=device),
             torch.full((batch, 1), PADDING, device=device),
             mask_logits=self.mask_downsample(mask.to(self.mask_downsample.weight.dtype)),
@@ -263,15 +299,23 @@ class SamI2V(nn.Module):
         mask_logits: Tensor | None,
         recalled: MemoryTokens | None,
         multimask: bool,
+        fine: Tensor | None = None,
+        handed: Tensor | None = None,
     ) -> Decoded:
         """Prompt encoder, memory prompts and mask decoder on a conditioned feature."""
         batch = feature.shape[0]
         sparse = self.sam_prompt_encoder.points(points, labels)
-        dense = self.sam_prompt_encoder.mask(mask_logits, batch)
+        if handed is None:
+            dense = self.sam_prompt_encoder.mask(mask_logits, batch)
+        else:
+            dense = self.sam_prompt_encoder.masks_or_none(handed)
         prompts = torch.cat((sparse, self.memory_prompts(recalled, batch)), dim=1)
         position = self.sam_prompt_encoder.dense_position()
         raw = self.sam_mask_decoder(feature + dense, position, prompts)
-        return self._answer(raw, multimask=multimask)
+        if fine is not None:
+            raw = self.mask_refiner(raw, fine, None if handed is None else handed / MASK_LOGIT)
+        # The largest of it, 8 MiB an object in the published networks, is of no more use.
+        return self._answer(raw._replace(upscaled=None), multimask=multimask)
 
     def choose(self, raw: RawMasks, which: Tensor) -> Decoded:
         """Make answers of masks that were chosen by their numbers (B,): 0 is the single one."""
@@ -301,7 +345,11 @@ class SamI2V(nn.Module):
     # ---- memory -------------------------------------------------------------------------
 
     def condition(self, feature: Tensor, recalled: MemoryTokens | None) -> Tensor:
-        """Condition a feature (B, C, h, w) on memory, or mark it as having none."""
+        """Condition a feature (B, C, h, w) on memory, or mark it as having none.
+
+        Gives (B, hidden_dim, h, w), without fine features.
+        """
+        feature = self._coarse(feature)
         if recalled is None:
             return feature + self.no_mem_embed.transpose(1, 2)[..., None]
         side = self.config.feature_size
@@ -337,7 +385,7 @@ class SamI2V(nn.Module):
             (B, memory_dim, h, w).
         """
         mask = (logits > 0).float() if prompted else logits.float().sigmoid()
-        memory = self.memory_encoder(feature, mask * (2 * MASK_LOGIT) - MASK_LOGIT)
+        memory = self.memory_encoder(self._coarse(feature), mask * (2 * MASK_LOGIT) - MASK_LOGIT)
         absent = (score <= 0).to(memory.dtype)[:, :, None, None]
         return memory + absent * self.no_obj_embed_spatial[:, :, None, None]
 

@@ -98,6 +98,17 @@ class ObjectMask:
         common = self.common(other)
         return common > 0.5 * max(self.area, other.area) if common else False
 
+    def shown(self, view: View, side: int) -> NDArray[np.float32]:
+        """Share of the mask in each cell of a grid (side, side) over a view."""
+        rows, columns = (
+            _overlaps(start, length / side, side, low, high)
+            for start, length, low, high in (
+                (view.y, view.height, self.box[0], self.box[2]),
+                (view.x, view.width, self.box[1], self.box[3]),
+            )
+        )
+        return rows @ self.mask.astype(np.float32) @ columns.T
+
     @property
     def confidence(self) -> float:
         """Overlap with the truth that the network expects: score times predicted IoU, 0 .. 1."""
@@ -168,6 +179,14 @@ class Answer:
         y0, x0, y1, x1 = self.within
         y, x = self.view.y, self.view.x
         return within_box(mask, (y0 - y, x0 - x, y1 - y, x1 - x))
+
+
+def _overlaps(start: int, cell: float, count: int, low: int, high: int) -> NDArray[np.float32]:
+    """Share (count, high - low) of cells, the first from `start`, on pixels `low` to `high`."""
+    edges = (start + cell * np.arange(count + 1))[:, None]
+    pixels = np.arange(low, high)
+    common = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
+    return (common.clip(min=0) / cell).astype(np.float32)
 
 
 def fill_holes(logits: Tensor, area: int) -> Tensor:

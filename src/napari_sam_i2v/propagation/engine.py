@@ -18,7 +18,7 @@ from napari_sam_i2v.errors import DeviceError
 from napari_sam_i2v.network.device import Precision, autocast
 from napari_sam_i2v.network.memory_filter import Selection
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
-from napari_sam_i2v.network.sam_i2v import ABSENT, Decoded, SamI2V
+from napari_sam_i2v.network.sam_i2v import ABSENT, MASK_LOGIT, Decoded, SamI2V
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation.answer import Answer, fill_holes
 from napari_sam_i2v.propagation.choosing import fitting_mask, steady_masks
@@ -261,6 +261,7 @@ class Engine:
         views: Sequence[View],
         recalled: Sequence[tuple[MemoryBank, Selection]],
         seen: Sequence[Seen | None],
+        handed: Sequence[NDArray[np.float32] | None] = (),
     ) -> list[Answer]:
         """Find objects on a frame from what each remembers.
 
@@ -273,11 +274,16 @@ class Engine:
         seen
             Where each was seen last: of the network's candidates, the one is chosen that goes
             with that, too.
+        handed
+            Masks of the frame before, shares (m, m) of each pixel of mask logits; None where the
+            object was not seen there. None at all for networks that do not hand over.
         """
 
         def found(chunk: Sequence[int]) -> list[Answer]:
             banks, chosen = zip(*(recalled[i] for i in chunk), strict=True)
-            decoded = self.model.track(_stacked(features, chunk), stack_memories(banks, chosen))
+            masks = self._as_handed([handed[i] for i in chunk] if handed else ())
+            memory = stack_memories(banks, chosen)
+            decoded = self.model.track(_stacked(features, chunk), memory, masks)
             some = [views[i] for i in chunk]
             if decoded.raw is not None and not self.published:
                 steady = steady_masks(decoded.raw, some, [seen[i] for i in chunk])
@@ -285,6 +291,15 @@ class Engine:
             return self._answers(decoded, some)
 
         return self._batched(features, self._at_once(recalled), found)
+
+    def _as_handed(self, shares: Sequence[NDArray[np.float32] | None]) -> Tensor | None:
+        """Mask logits (B, 1, m, m) of masks that are handed over; None if none is."""
+        if not self.config.fine_dim or all(share is None for share in shares):
+            return None
+        nothing = np.zeros((self.config.mask_size,) * 2, np.float32)
+        masks = np.stack([nothing if share is None else share for share in shares])
+        logits = torch.from_numpy(masks[:, None] * (2 * MASK_LOGIT) - MASK_LOGIT)
+        return logits.to(self.model.device)
 
     def remember(
         self, features: Sequence[Tensor], answers: Sequence[Answer], *, prompted: bool
@@ -302,7 +317,7 @@ class Engine:
             foreground = self.model.foreground(torch.stack([a.low for a in some]))
             for i in chunk:
                 if id(features[i]) not in marks:
-                    marks[id(features[i])] = fingerprint(features[i])
+                    marks[id(features[i])] = fingerprint(features[i], self.config.hidden_dim)
             return [
                 MemoryEntry(spatial[k], foreground[k], answers[i].pointer, marks[id(features[i])])
                 for k, i in enumerate(chunk)

@@ -46,13 +46,13 @@ class MemoryEntry:
     fingerprint: Tensor
 
 
-def fingerprint(feature: Tensor) -> Tensor:
-    """Unit vector (C*h*w,) of an image feature (C, h, w), in half precision.
+def fingerprint(feature: Tensor, channels: int | None = None) -> Tensor:
+    """Unit vector (C*h*w,) of an image feature's first channels (C, h, w), in half precision.
 
     Half precision halves what is kept per frame; the rounding errors of the many components
     cancel, so that cosines stay exact to about 1e-6.
     """
-    flat = feature.flatten().float()
+    flat = feature[:channels].flatten().float()
     return (flat / flat.norm().clamp(min=1e-12)).half()
 
 
@@ -133,7 +133,7 @@ class MemoryBank:
             if len(frames) <= count:
                 picked.append(frames)
                 continue
-            own = fingerprint(feature) if own is None else own
+            own = fingerprint(feature, self.config.hidden_dim) if own is None else own
             similarity = self._similarity(frames, own)
             picked.append([frames[i] for i in pick(similarity, count, strategy, generator)])
         return select(

@@ -174,10 +174,12 @@ class Propagator:
         memory and by themselves, too, and the best answer is taken.
         """
         rounds = track.rounds[index]
-        view = self._tracking_view(track, rounds, index)
+        expected = self._expected([track], index)[0]
+        view = self._tracking_view(expected, rounds)
         feature = self.engine.encode(self.source, index, [view])[0]
         recalled = self.recall(track, index, feature)
-        low = self.engine.track([feature], [view], [recalled], [track.seen])[0].low
+        handed = self._handed(track, None if view == expected else view)
+        low = self.engine.track([feature], [view], [recalled], [track.seen], [handed])[0].low
         ask = partial(self.engine.prompt, feature, rounds, view, previous=low)
         found = [(feature, ask(recalled=recalled))]
         if self.view_mode != "frame" and all(prompt.mask is None for prompt in rounds):
@@ -275,16 +277,18 @@ class Propagator:
 
         If that is nowhere, the prompt nearest in time says where to look.
         """
-        track.seen = None
+        track.seen = track.before = None
         for earlier in range(index - 1, max(index - 1 - track.bank.reach, -1), -1):
             if self._seen(track, earlier, mask_at):
                 self._lose(track, index - 1 - earlier)
+                track.before = track.before if earlier == index - 1 else None
                 break
         else:
             shown = [x for x, answer in track.answers.items() if answer.paste().area]
             if shown:
                 nearest = min(shown, key=lambda x: (abs(x - index), x))
                 self._follow(track, track.answers[nearest], nearest, anew=True)
+                track.before = None
         track.at = index - 1
 
     def _seen(self, track: Track, index: int, mask_at: MaskAt) -> bool:
@@ -298,7 +302,7 @@ class Propagator:
 
     def _look_at(self, track: Track, index: int, mask: np.ndarray) -> ObjectMask | None:
         """Place an object's window on what is known to be its mask (Y, X); None if empty."""
-        found = ObjectMask.given(mask)
+        track.before = found = ObjectMask.given(mask)
         if found is not None:
             track.view, track.size, track.lost = self.placed(found.box), box_size(found.box), 0
             track.at, track.seen = index, Seen.of(found, index)
@@ -395,10 +399,23 @@ class Propagator:
         views = [track.view or View.whole(self.source.shape) for track in tracks]
         return views if self.view_mode == "frame" else moved_views(self.source, index, views)
 
-    def _tracking_view(self, track: Track, rounds: Sequence[Prompt], index: int) -> View:
-        """Where a tracked object is looked at; where it is prompted if that lies elsewhere."""
+    def _handed(self, track: Track, view: View | None = None) -> np.ndarray | None:
+        """An object's mask on the frame before, as `view` shows it; None if there is none.
+
+        Without a `view`, as the window shows it that has moved along with the movie: things are
+        then where they were in the window before.
+        """
+        config, placed = self.engine.config, view or track.view or View.whole(self.source.shape)
+        if not config.fine_dim or track.before is None:
+            return None
+        return track.before.shown(placed, config.mask_size)
+
+    def _tracking_view(self, view: View, rounds: Sequence[Prompt]) -> View:
+        """Where a tracked object that is expected in `view` is looked at.
+
+        That is where it is prompted if that lies elsewhere.
+        """
         shape = self.source.shape
-        view = self._expected([track], index)[0]
         for prompt in rounds:
             if prompt.mask is not None:
                 box: Box | None = bounding_box(prompt.mask)
@@ -418,6 +435,7 @@ class Propagator:
         track.at = index
         shape = self.source.shape
         mask = answer.paste()
+        track.before = mask if mask.area else None
         if not mask.area:
             # "Not here", said where nothing was tracked, is no place to look at.
             if track.view is None or View.whole(shape) not in (track.view, answer.view):
@@ -463,8 +481,8 @@ class Propagator:
             self.recall(track, index, feature)
             for track, feature in zip(tracks, features, strict=True)
         ]
-        seen = [track.seen for track in tracks]
-        answers = self.engine.track(features, views, recalled, seen)
+        seen, handed = [t.seen for t in tracks], [self._handed(t) for t in tracks]
+        answers = self.engine.track(features, views, recalled, seen, handed)
         found = list(zip(features, answers, strict=True))
         if self.view_mode != "frame":
             found = settle(self, tracks, index, found, given)

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import astuple
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from napari_sam_i2v.network.config import SamI2VConfig
-from napari_sam_i2v.propagation.answer import Answer
+from napari_sam_i2v.propagation.answer import Answer, ObjectMask
 from napari_sam_i2v.propagation.checks import as_box
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.prompts import Prompt
@@ -48,6 +49,7 @@ def pack_track(track: Track, name: Name) -> dict[str, Any]:
         "lost": int(track.lost),
         "at": track.at,
         "seen": None if track.seen is None else list(astuple(track.seen)),
+        "before": _pack_mask(track.before, name),
         "usual": track.usual,
     }
 
@@ -89,6 +91,7 @@ def unpack_track(
         object_id, bank, answers=answers, view=_unpack_view(facts["view"]),
         size=float(facts["size"]), lost=int(facts["lost"]), at=None if at is None else int(at),
         seen=None if seen is None else _unpack_seen(seen),
+        before=_unpack_mask(facts.get("before"), tensor),
         usual=None if usual is None else float(usual),
     )  # fmt: skip
 
@@ -135,6 +138,19 @@ def _unpack_seen(facts: list[Any]) -> Seen:
     y, x, area, box, index = facts
     y0, x0, y1, x1 = map(int, box)
     return Seen(float(y), float(x), int(area), (y0, x0, y1, x1), int(index))
+
+
+def _pack_mask(mask: ObjectMask | None, name: Name) -> list[Any] | None:
+    if mask is None:
+        return None
+    return [[int(v) for v in mask.box], name(torch.from_numpy(mask.mask), lasting=False)]
+
+
+def _unpack_mask(facts: list[Any] | None, tensor: Callable[[str], Tensor]) -> ObjectMask | None:
+    if facts is None:
+        return None
+    (y, x, *_), named = facts
+    return ObjectMask.given(tensor(named).cpu().numpy(), int(y), int(x))
 
 
 def _pack_view(view: View | None) -> list[int] | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_sam_i2v.propagation.answer import Answer
+from napari_sam_i2v.propagation.answer import Answer, ObjectMask
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.seen import Seen
@@ -38,6 +38,8 @@ class Track:
     """Frame after which `view`, `size` and `lost` are as they are."""
     seen: Seen | None = None
     """Where the object was seen last."""
+    before: ObjectMask | None = None
+    """Its mask on frame `at`, if it was seen there: handed over to the next."""
     usual: float | None = None
     """Size of the objects before it, see `usual_size`, 0 if they have none; None until asked."""
 

@@ -111,7 +111,8 @@ def _new_model(recipe: Recipe) -> SamI2V:
     initialise(model)
     if recipe.weights:
         known = load_model(recipe.weights, variant=recipe.variant, device="cpu")
-        model.load_state_dict(known.state_dict())
+        # Refinement begins anew where the weights are of before there was any.
+        model.load_state_dict({**model.state_dict(), **known.state_dict()})
         if recipe.image.steps and is_upgraded(model):
             raise InputError(
                 f"{recipe.weights} is a video network already, and {recipe.image.steps} image "

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_sam_i2v.network.memory_filter import Selection, select
-from napari_sam_i2v.network.prompt_encoder import PADDING
 from napari_sam_i2v.network.sam_i2v import Decoded, Memory, SamI2V
 from napari_sam_i2v.training.losses import frame_loss
+from napari_sam_i2v.training.recrop import handed_over
 from napari_sam_i2v.training.samples import Batch
 from napari_sam_i2v.training.simulate import box_prompt, correction_click, first_click
 
@@ -83,15 +83,18 @@ def video_step(
             )
         else:
             memory = _recall(model, bank, conditioning, t, rng)
-            answer = _track(model, feature, memory, memory_prompts=memory_prompts)
+            handed = None
+            if model.config.fine_dim:
+                handed = handed_over(answer.low, batch.moves[:, t], rng)
+            answer = model.track(feature, memory, handed, memory_prompts=memory_prompts)
             if answer.raw is None:
                 raise RuntimeError("Tracking gives raw masks.")
             loss, shown = frame_loss(answer.raw, target, multimask=True)
             ious.append(shown)
             if t in corrected:
                 seen = feature if memory_prompts else _conditioned(model, feature, memory)
-                known = memory if memory_prompts else None
-                extra, answer = correct(model, seen, target, rng, known, answer)
+                told = memory if memory_prompts else None
+                extra, answer = correct(model, seen, target, rng, told, answer)
                 loss = 0.5 * (loss + extra)
                 conditioning.append(t)
         total = total + loss
@@ -161,20 +164,11 @@ def _given_mask(model: SamI2V, feature: Tensor, target: Tensor) -> tuple[Tensor,
     return feature.new_zeros(()), model.use_mask(feature, mask), float("nan")
 
 
-def _track(model: SamI2V, feature: Tensor, memory: Memory, *, memory_prompts: bool) -> Decoded:
-    if memory_prompts:
-        return model.track(feature, memory)
-    batch, device = feature.shape[0], feature.device
-    points = torch.zeros(batch, 1, 2, device=device)
-    labels = torch.full((batch, 1), PADDING, device=device)
-    seen = _conditioned(model, feature, memory)
-    return model.decode_prompts(seen, points, labels, multimask=True)
-
-
 def _conditioned(model: SamI2V, feature: Tensor, memory: Memory) -> Tensor:
     """Feature that is conditioned on memory already, to be decoded as one that has none."""
     none = model.no_mem_embed.transpose(1, 2)[..., None]  # what decoding without memory adds
-    return model.condition(feature, model.recall(memory)) - none
+    seen = model.condition(feature, model.recall(memory)) - none
+    return torch.cat((seen, feature[:, model.config.hidden_dim :]), dim=1)
 
 
 def correct(

@@ -9,16 +9,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from napari_sam_i2v.network.sam_i2v import Decoded, SamI2V
 from napari_sam_i2v.propagation.view import interior_point
 from napari_sam_i2v.training.beginning import OFFSET
 from napari_sam_i2v.training.forward import LOGIT_CLAMP, Outcome, answer_prompts, correct
 from napari_sam_i2v.training.losses import frame_loss
+from napari_sam_i2v.training.recrop import recrop
 from napari_sam_i2v.training.samples import Batch
 
-__all__ = ["answer_handed", "hand_over_step", "held_after", "image_feature", "recrop"]
+__all__ = ["answer_handed", "hand_over_step", "held_after", "image_feature"]
 
 
 def hand_over_step(
@@ -65,19 +65,6 @@ def image_feature(levels: list[Tensor]) -> Tensor:
     the lift away, answers as the image SAM did.
     """
     return levels[-1] + OFFSET
-
-
-def recrop(logits: Tensor, moves: Tensor) -> Tensor:
-    """Show logits (B, 1, m, m) through the next windows; `moves` (B, 4) as in `samples.moved`.
-
-    What lies outside the window before is background.
-    """
-    scale_y, scale_x, y, x = moves.float().unbind(1)
-    zero = torch.zeros_like(y)
-    rows = (torch.stack((scale_x, zero, x), dim=1), torch.stack((zero, scale_y, y), dim=1))
-    grid = F.affine_grid(torch.stack(rows, dim=1), list(logits.shape), align_corners=False)
-    lifted = logits.float().clamp(-LOGIT_CLAMP, LOGIT_CLAMP) + LOGIT_CLAMP
-    return F.grid_sample(lifted, grid, align_corners=False) - LOGIT_CLAMP
 
 
 def answer_handed(model: SamI2V, feature: Tensor, held: Tensor) -> Decoded:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from napari_sam_i2v.network.config import SamI2VConfig
 from napari_sam_i2v.network.temporal import clip_indices
@@ -27,6 +28,8 @@ JITTERY = 0.2
 """Share of samples whose window is placed badly, as after a bad answer."""
 AWAY = 0.15
 """Share of samples whose window looks past the object on one frame: absent, then back."""
+FILTERED, FILTER_SIZES = 0.35, (1, 3, 3, 5, 7)
+"""Share of samples whose pictures go through a random filter, and sides of such filters."""
 MOVED_ALONG = 0.6
 """Share of samples whose windows move along with the field, as a tracker's do."""
 
@@ -126,9 +129,9 @@ def draw_sample(
         if len(ids):
             break
     masks = movie.labels[steps[past:]] == rng.choice(ids)
-    views = _follow(movie.frames[steps[past:]], masks, config, rng)
+    views, placed = _follow(movie.frames[steps[past:]], masks, config, rng)
     turn, flip = int(rng.integers(4)), bool(rng.integers(2))
-    change = _Tone(rng)
+    change, filtered = _Tone(rng), _Filter(rng)
     clips, targets = [], []
     side = config.image_size // TARGET_SHARE
     for i, view in enumerate(views):
@@ -138,20 +141,23 @@ def draw_sample(
         share = _crop(masks[i].astype(np.uint8) * 255, view, side, Image.Resampling.BOX)[:1]
         targets.append(share.astype(np.float32) / 255)
     return Sample(
-        _oriented(np.stack(clips), turn, flip),
+        _oriented(filtered(np.stack(clips)), turn, flip),
         _oriented(np.stack(targets), turn, flip),
-        _oriented_moves(moved(views), turn, flip),
+        _oriented_moves(moved(views, placed), turn, flip),
     )
 
 
-def moved(views: Sequence[View]) -> NDArray[np.float32]:
+def moved(views: Sequence[View], placed: Sequence[View] | None = None) -> NDArray[np.float32]:
     """Where each view lies in the one before it: (T, 4) float32 of (scale y, x, shift y, x).
 
     A point at p in a view, from -1 to 1 along each axis, lies at p * scale + shift in the view
-    before. The first is taken to have been there before.
+    before. The first is taken to have been there before. Where views have moved along with what
+    they show, `placed` are those that they were before that: the point is then one of things,
+    not of the frame.
     """
-    boxes = np.array([(v.y, v.x, v.height, v.width) for v in views], np.float64)
-    before = np.concatenate((boxes[:1], boxes[:-1]))
+    before = np.array([(v.y, v.x, v.height, v.width) for v in views], np.float64)
+    boxes = np.array([(v.y, v.x, v.height, v.width) for v in placed or views], np.float64)
+    before = np.concatenate((boxes[:1], before[:-1]))
     scale = boxes[:, 2:] / before[:, 2:]
     centres, old = (b[:, :2] + b[:, 2:] / 2 for b in (boxes, before))
     return np.hstack((scale, (centres - old) / (before[:, 2:] / 2))).astype(np.float32)
@@ -182,8 +188,11 @@ def _follow(
     masks: NDArray[np.bool_],
     config: SamI2VConfig,
     rng: np.random.Generator,
-) -> list[View]:
-    """Windows that lag one frame behind the object, with jitter; or the same wide view."""
+) -> tuple[list[View], list[View]]:
+    """Windows that lag one frame behind the object, with jitter; or the same wide view.
+
+    Also those windows as they were placed, before they moved along with what they show.
+    """
     shape = masks.shape[1:]
     boxes = [bounding_box(mask) for mask in masks]
     first = boxes[0]
@@ -192,10 +201,12 @@ def _follow(
     size = box_size(first)
     zoom = config.window_scale * float(np.exp(rng.normal(0, 0.3)))
     if size * zoom > 0.8 * min(shape) or rng.random() < 0.05:
-        return [View.whole(shape)] * len(masks)
+        return [View.whole(shape)] * len(masks), [View.whole(shape)] * len(masks)
     centre = np.array([(first[0] + first[2]) / 2, (first[1] + first[3]) / 2])
     off = rng.uniform(-0.4, 0.4, 2) * size  # the first click is anywhere on the object
-    views, smooth = [], size
+    views: list[View] = []
+    placed: list[View] = []
+    smooth = size
     jitter = 0.2 if rng.random() < JITTERY else 0.05
     away = int(rng.integers(1, len(masks))) if len(masks) > 1 and rng.random() < AWAY else -1
     along = rng.random() < MOVED_ALONG
@@ -205,12 +216,13 @@ def _follow(
             angle, far = rng.uniform(0, 2 * np.pi), zoom * smooth * rng.uniform(0.8, 1.3)
             noise += far * np.array([np.sin(angle), np.cos(angle)])
         view = window(centre + off * (i == 0) + noise, smooth * zoom, shape)
+        placed.append(view)
         views.append(_moved_along(view, frames[i - 1], frames[i]) if along and i else view)
         box = boxes[i]
         if box is not None:
             centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
             smooth = 0.6 * smooth + 0.4 * box_size(box)
-    return views
+    return views, placed
 
 
 def _moved_along(view: View, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> View:
@@ -252,6 +264,41 @@ class _Tone:
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Keep the shape (3, ...)."""
         return np.stack([table[plane] for table, plane in zip(self.tables, images, strict=True)])
+
+
+class _Filter:
+    """One random linear filter for a whole sample, or none.
+
+    It changes what edges and textures look like and keeps shapes, so that what is learnt of
+    synthetic pictures does not hang on how these are drawn (RandConv, Xu et al., ICLR 2021).
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.share = rng.uniform(0.3, 1.0) if rng.random() < FILTERED else 0.0
+        size = int(rng.choice(FILTER_SIZES))
+        self.kernel = rng.normal(size=(3, 3, size, size)).astype(np.float32)
+
+    def __call__(self, clips: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Keep the shape (T, 3, L, S, S), the mean and the contrast; what is grey stays grey."""
+        if not self.share:
+            return clips
+        frames = torch.from_numpy(clips).transpose(1, 2).flatten(0, 1).float()
+        grey = bool((frames[:, :1] == frames).all())
+        kernel = torch.from_numpy(self.kernel[:1, :1] if grey else self.kernel)
+        plain = frames[:, :1] if grey else frames
+        half = kernel.shape[-1] // 2
+        found = F.conv2d(F.pad(plain, (half,) * 4, mode="replicate"), kernel)
+        mean, spread = plain.mean(), plain.std()
+        before, after = _standard(plain), _standard(found)
+        sign = 1.0 if float((before * after).mean()) >= 0 else -1.0  # they must not cancel out
+        mixed = _standard(self.share * after + (1 - self.share) * sign * before)
+        mixed = (mixed * spread + mean).clamp(0, 255).round()
+        shape = (clips.shape[0], clips.shape[2], -1, *clips.shape[3:])
+        return mixed.byte().reshape(shape).transpose(1, 2).expand(*clips.shape).numpy()
+
+
+def _standard(pictures: Tensor) -> Tensor:
+    return (pictures - pictures.mean()) / pictures.std().clamp(min=1e-6)
 
 
 def _oriented(array: NDArray[Any], turn: int, flip: bool) -> NDArray[Any]:
