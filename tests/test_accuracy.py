@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.accuracy, pytest.mark.slow]
 
 FLOORS = {
     "cho01_z0": 0.88,
-    "cho01_z1": 0.85,
-    "nuclei_crowded": 0.46,
+    "cho01_z1": 0.87,
+    "nuclei_crowded": 0.48,
     "c2c12": 0.48,
     "cine_z3": 0.66,
 }

@@ -151,8 +151,9 @@ def masks_before(network: SamI2V, *, objects: int) -> Tensor:
     return handed
 
 
-def test_published_networks_do_not_refine() -> None:
-    assert [get_config(name).fine_dim for name in ("sam-i2v", "sam-i2v++")] == [0, 0]
+def test_only_the_embedded_network_refines() -> None:
+    kinds = {name: get_config(name).fine_dim for name in ("sam-i2v", "sam-i2v++", "sam-i2v-micro")}
+    assert kinds == {"sam-i2v": 0, "sam-i2v++": 0, "sam-i2v-micro": 8}
     assert not [name for name in tiny.shared().state_dict() if "fine" in name]
 
 

@@ -139,6 +139,7 @@ VARIANTS: Mapping[str, SamI2VConfig] = MappingProxyType(
             follow_below=0.3,
             window_scale=2.5,
             box_scale=2.0,
+            fine_dim=8,
         ),
     }
 )

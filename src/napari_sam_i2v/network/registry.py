@@ -62,7 +62,7 @@ MODELS: Mapping[str, ModelInfo] = MappingProxyType(
             licence="BSD-3-Clause",
             source="comes with napari-sam-i2v",
             file=f"{DEFAULT_VARIANT}.safetensors",
-            sha256="505ff55423e46c8368da6714b95a3f30f21dbe46de8aaddc19a789ca260fd650",
+            sha256="cdd878d1511ed1ad1fc42b31692a8e164f3f24d7eae389d3e6d9eb626e7f30b3",
         ),
         "sam-i2v": ModelInfo(
             name="sam-i2v",
