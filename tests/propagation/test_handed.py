@@ -62,16 +62,9 @@ class Told(BrightEngine):
         super().__init__(*args, **kwargs)
         self.handed = []
 
-    def track(
-        self,
-        features: Sequence[Tensor],
-        views: Sequence[View],
-        recalled: Sequence[Any],
-        seen: Sequence[Any],
-        handed: Sequence[Any] = (),
-    ) -> list[Answer]:
-        self.handed += [(self._index, *one) for one in zip(views, handed, strict=True)]
-        return super().track(features, views, recalled, seen, handed)
+    def track(self, features: Sequence[Tensor], views: Sequence[View], *rest: Any) -> list[Answer]:
+        self.handed += [(self._index, *one) for one in zip(views, rest[-1], strict=True)]
+        return super().track(features, views, *rest)
 
 
 @pytest.fixture

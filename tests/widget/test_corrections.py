@@ -36,14 +36,13 @@ class LatestEngine(BrightEngine):
         features: Sequence[Tensor],
         views: Sequence[View],
         recalled: Sequence[Any],
-        seen: Sequence[Any],
-        handed: Sequence[Any] = (),
+        *rest: Any,
     ) -> list[Answer]:
         latest = [
             (bank, replace(selection, frames=tuple(sorted(selection.frames, reverse=True))))
             for bank, selection in recalled
         ]
-        return super().track(features, views, latest, seen, handed)
+        return super().track(features, views, latest, *rest)
 
 
 @pytest.fixture

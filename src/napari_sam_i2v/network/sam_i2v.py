@@ -31,6 +31,8 @@ ABSENT = -1024.0
 """Logit of every pixel of an object that is not there."""
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
+LOGIT_CLAMP = 32.0
+"""Range of an earlier answer when it is fed back as a prompt."""
 MASK_LOGIT = 10.0
 """Logit that stands for a given mask's foreground; its negative for the background."""
 

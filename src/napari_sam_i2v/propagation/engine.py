@@ -18,7 +18,7 @@ from napari_sam_i2v.errors import DeviceError
 from napari_sam_i2v.network.device import Precision, autocast
 from napari_sam_i2v.network.memory_filter import Selection
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
-from napari_sam_i2v.network.sam_i2v import ABSENT, MASK_LOGIT, Decoded, SamI2V
+from napari_sam_i2v.network.sam_i2v import ABSENT, LOGIT_CLAMP, MASK_LOGIT, Decoded, SamI2V
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation.answer import Answer, fill_holes
 from napari_sam_i2v.propagation.choosing import fitting_mask, steady_masks
@@ -35,8 +35,6 @@ from napari_sam_i2v.propagation.view import View
 
 __all__ = ["Engine"]
 
-LOGIT_CLAMP = 32.0
-"""Range of the previous answer when it is fed back as a prompt."""
 TOKENS_AT_ONCE = 2**17
 """Memory tokens attended to in one batch: bounds temporaries to some hundred MB."""
 PIXELS_AT_ONCE = 2**20

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_sam_i2v.network.memory_filter import Selection, select
-from napari_sam_i2v.network.sam_i2v import Decoded, Memory, SamI2V
+from napari_sam_i2v.network.sam_i2v import LOGIT_CLAMP, Decoded, Memory, SamI2V
 from napari_sam_i2v.training.losses import frame_loss
 from napari_sam_i2v.training.recrop import handed_over
 from napari_sam_i2v.training.samples import Batch
@@ -22,7 +22,6 @@ CLICK_SHARE, BOX_SHARE = 0.5, 0.28
 """How first prompts are shared out: clicks, boxes, the rest masks."""
 CORRECTED_SHARE, MOST_CORRECTIONS = 0.5, 3
 """Share of clips with corrections on one or two tracked frames, and clicks on each at most."""
-LOGIT_CLAMP = 32.0
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam_i2v.network.sam_i2v import Decoded, SamI2V
+from napari_sam_i2v.network.sam_i2v import LOGIT_CLAMP, Decoded, SamI2V
 from napari_sam_i2v.propagation.view import interior_point
 from napari_sam_i2v.training.beginning import OFFSET
-from napari_sam_i2v.training.forward import LOGIT_CLAMP, Outcome, answer_prompts, correct
+from napari_sam_i2v.training.forward import Outcome, answer_prompts, correct
 from napari_sam_i2v.training.losses import frame_loss
 from napari_sam_i2v.training.recrop import recrop
 from napari_sam_i2v.training.samples import Batch

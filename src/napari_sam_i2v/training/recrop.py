@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_sam_i2v.network.sam_i2v import MASK_LOGIT
+from napari_sam_i2v.network.sam_i2v import LOGIT_CLAMP, MASK_LOGIT
 
 __all__ = ["handed_over", "recrop"]
 
-LOGIT_CLAMP = 32.0
 FORGOTTEN = 0.1
 """Share of objects that are not handed over: they are tracked from memory alone."""
 
