@@ -117,6 +117,9 @@ class BrightEngine(Engine):
             return self._seen(feature, view, float(feature[0, row, column]))
         return self._seen(feature, view, float(feature.max()))
 
+    def offers(self, *args: Any, **kwargs: Any) -> list[Answer]:
+        return [self.prompt(*args, **kwargs)]
+
     def try_views(
         self, source: FrameSource, index: int, prompt: Prompt, views: Sequence[View]
     ) -> list[tuple[View, Tensor, Tensor, float]]:

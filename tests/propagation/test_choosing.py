@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_sam_i2v.network.mask_decoder import RawMasks
-from napari_sam_i2v.propagation.choosing import fitting_mask, steady_masks
+from napari_sam_i2v.propagation.choosing import fitting_masks, steady_masks
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.view import View
 
@@ -40,7 +40,12 @@ def test_the_mask_that_fits_its_prompts_is_chosen(
 ) -> None:
     raw = raw_masks(SMALL, SMALL, LARGE, (0, 0, 16, 16), ious=(0.9, 0.8, 0.7, 0.6))
     xy, kinds = np.array(points, np.float32), np.array(labels)
-    assert fitting_mask(raw, xy, kinds).tolist() == [wanted]
+    assert fitting_masks(raw, xy, kinds).tolist()[0] == wanted
+
+
+def test_what_no_mask_does_is_no_reason() -> None:
+    raw = raw_masks(SMALL, SMALL, LARGE, SMALL, ious=(0.9, 0.5, 0.7, 0.6))
+    assert fitting_masks(raw, np.ones((1, 2), np.float32), np.array([1])).tolist() == [2, 3, 1]
 
 
 @pytest.mark.parametrize(
@@ -58,14 +63,14 @@ def test_a_mask_that_overflows_a_box_is_judged_by_what_it_has_inside(
     raw = raw_masks(half, (12, 12, 13, 13), half, LARGE, ious=(0.5, 0.3, 0.6, 0.7))
     y0, x0, y1, x1 = box
     points, labels = np.array([(x0, y0), (x1, y1)], np.float32), np.array([2, 3])
-    assert fitting_mask(raw, points, labels, confined=True).tolist() == [wanted]
+    assert fitting_masks(raw, points, labels, confined=True).tolist()[0] == wanted
 
 
 def test_an_unstable_single_mask_is_not_chosen() -> None:
     raw = raw_masks(LARGE, SMALL, LARGE, SMALL, ious=(0.9, 0.8, 0.7, 0.6))
     raw.masks[0, 0, 3:5] = 0.01  # inside at one threshold, outside at another
     points, labels = np.array([(3, 3), (12, 12)], np.float32), np.array([2, 3])
-    assert fitting_mask(raw, points, labels).tolist() == [2]
+    assert fitting_masks(raw, points, labels).tolist()[0] == 2
 
 
 def test_of_candidates_the_one_that_goes_with_the_past_is_chosen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from napari_sam_i2v.propagation.propagator import Propagator
 from napari_sam_i2v.propagation.session import Session
 from napari_sam_i2v.propagation.view import View
 from tests.propagation.conftest import MakeSession
-from tests.propagation.fakes import noise, only, run
+from tests.propagation.fakes import BrightEngine, discs, noise, only, run
 
 
 def three(session: Session, frame: int = 0) -> None:
@@ -282,11 +283,76 @@ def answered(side: int, *, iou: float, score: float = 5.0) -> Answer:
 
 
 def test_a_click_on_a_missed_part_does_not_turn_an_object_into_that_part() -> None:
-    inside = [Prompt(1, 3, points=np.array([[2.0, 2.0]]), labels=np.array([1]))]
-    beside = [Prompt(1, 3, points=np.array([[50.0, 50.0]]), labels=np.array([1]))]
+    inside, beside = ([clicked(at, at)] for at in (2, 50))
     whole, part = answered(40, iou=0.5), answered(4, iou=0.9)
-    assert merit(part, inside, [1600]) < merit(whole, beside, [1600])  # though it obeys
+    same = whole.paste(), part.paste()  # as if it had been tracked so
+    assert merit(part, inside, [1600], same[1]) < merit(whole, beside, [1600], same[0])
     # Where nothing is known of its size, or it has been as small before, the surer one is taken.
     for known in ([], [1600, 16]):
-        assert merit(part, inside, known) > merit(whole, inside, known)
-    assert merit(answered(4, iou=0.9, score=-5.0), beside, []) == 0
+        assert merit(part, inside, known, same[1]) > merit(whole, inside, known, same[0])
+    assert merit(answered(4, iou=0.9, score=-5.0), beside, [], same[1]) == 0
+
+
+def clicked(y: float, x: float, *, on: bool = True) -> Prompt:
+    return Prompt(1, 3, points=np.array([[y, x]], float), labels=np.array([int(on)]))
+
+
+@pytest.mark.parametrize(
+    ("clicks", "keeps"),
+    [
+        pytest.param([(21, 10, True)], True, id="a click beside adds"),
+        pytest.param([(50, 50, True)], False, id="one far away says that it is somewhere else"),
+        pytest.param([(15, 15, False)], True, id="a click on it takes away"),
+        pytest.param([(21, 10, True), (15, 15, False)], True, id="both"),
+        pytest.param([(10, 10, True)], True, id="what agrees says nothing new"),
+    ],
+)
+def test_a_correction_changes_the_mask_and_does_not_look_for_another_thing(
+    clicks: list[tuple[float, float, bool]], keeps: bool
+) -> None:
+    rounds = [clicked(y, x, on=on) for y, x, on in clicks]
+    tracked = answered(20, iou=0.6).paste()
+    changed, other = answered(22, iou=0.6), answered(20, iou=0.85)
+    changed.low[:, 14:, 14:] = -5.0  # obeys, as the other does
+    other = replace(other, low=other.low.roll((18, 0), (1, 2)))
+    found = max((changed, other), key=lambda one: merit(one, rounds, [400], tracked))
+    assert (found is changed) == keeps
+
+
+class Offering(BrightEngine):
+    """Offers all that is not on the object, too, and first."""
+
+    def offers(self, *args: Any, **kwargs: Any) -> list[Answer]:
+        found = self.prompt(*args, **kwargs)
+        return [replace(found, low=-found.low, iou=0.99), found]
+
+
+def test_a_correction_takes_what_goes_with_the_past_of_all_that_is_offered(
+    bright: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_sam_i2v.propagation.session.Engine", Offering)
+    session = bright(discs([[(60.0, 50.0)]] * 5, (120, 120), radius=9))
+    session.add_points(1, 0, points=(60, 50))
+    run(session.propagate())
+    before = session.labels[3] == 1
+    session.add_points(1, 3, points=(64, 50))
+    found = session.labels[3] == 1
+    assert (found & before).sum() > 0.9 * (found | before).sum()
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_correction_is_obeyed_even_where_the_network_does_not(
+    bright: MakeSession, on: bool
+) -> None:
+    session = bright(discs([[(60.0, 50.0)]] * 5, (120, 120), radius=9))
+    session.add_points(1, 0, points=(60, 50))
+    run(session.propagate())
+    disc = session.labels[3] == 1
+    place = (60, 62) if on else (60, 54)
+    assert disc[place] != on
+    # Each click is told where the disc is, too: the network's answer is the disc again.
+    session.add_points(1, 3, points=[(60, 47), place], labels=[1, int(on)])
+    found = session.labels[3] == 1
+    assert found[place] == on
+    assert found[60, 47]
+    assert 0 < (found ^ disc).sum() < 0.5 * disc.sum()

@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_sam_i2v.errors import DeviceError
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation import engine as engine_module
-from napari_sam_i2v.propagation.choosing import fitting_mask, steady_masks
+from napari_sam_i2v.propagation.choosing import fitting_masks, steady_masks
 from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import Contrast, FrameSource
 from napari_sam_i2v.propagation.memory_bank import (
@@ -21,6 +21,7 @@ from napari_sam_i2v.propagation.memory_bank import (
     MemoryEntry,
     stack_memories,
 )
+from napari_sam_i2v.propagation.obeying import obeying
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.view import View
@@ -242,9 +243,8 @@ def test_rounds_see_the_answer_before_them(source: FrameSource) -> None:
     both = Prompt(1, 3, points=np.array([[20.0, 20.0], [30.0, 10.0]]), labels=np.array([1, 0]))
     stepwise = engine.prompt(feature, [first, second], WHOLE)
     once = engine.prompt(feature, [both], WHOLE)
-    seen = engine.prompt(
-        feature, [both], WHOLE, previous=engine.prompt(feature, [first], WHOLE).low
-    )
+    before = obeying(engine.prompt(feature, [first], WHOLE), [first])
+    seen = engine.prompt(feature, [both], WHOLE, previous=before.low)
     assert not torch.allclose(stepwise.stored, once.stored, atol=1e-2)
     torch.testing.assert_close(stepwise.stored, seen.stored)
 
@@ -286,12 +286,18 @@ def test_prompts_choose_what_fits_or_as_published(source: FrameSource) -> None:
         decoded = engine.model.decode_prompts(feature[None], points, labels)
         assert decoded.raw is not None
         scale = engine.config.mask_size / engine.config.image_size
-        best = fitting_mask(
+        best = fitting_masks(
             decoded.raw, points[0].numpy() * scale, labels[0].numpy(), confined=True
         )
-        fitting = engine.model.choose(decoded.raw, best)
+        fitting = [engine.model.choose(decoded.raw, one) for one in best.split(1)]
     assert torch.equal(published.prompt(feature, [box], WHOLE).stored, decoded.low[0])
-    assert torch.equal(engine.prompt(feature, [box], WHOLE).stored, fitting.low[0])
+    assert len(published.offers(feature, [box], WHOLE)) == 1
+    assert torch.equal(engine.prompt(feature, [box], WHOLE).stored, fitting[0].low[0])
+    offered = engine.offers(feature, [box], WHOLE)
+    assert len(offered) == len(fitting) >= 3
+    for answer, wanted in zip(offered, fitting, strict=True):
+        assert torch.equal(answer.stored, wanted.low[0])
+        assert answer.iou == wanted.iou.item()
 
 
 def test_a_box_confines_its_answer_or_not_as_published(source: FrameSource) -> None:

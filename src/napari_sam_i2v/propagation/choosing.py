@@ -11,15 +11,17 @@ from torch import Tensor
 
 from napari_sam_i2v.network.mask_decoder import RawMasks, is_stable
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
-from napari_sam_i2v.propagation.answer import Answer
+from napari_sam_i2v.propagation.answer import Answer, ObjectMask
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.seen import Seen, size_likeness
 from napari_sam_i2v.propagation.view import View, bounding_box, box_overlap, within_box
 
-__all__ = ["fitting_mask", "merit", "steady_masks"]
+__all__ = ["fitting_masks", "merit", "steady_masks"]
 
 OBEYING = 0.3
 """Predicted IoU that it is worth to have all points on the right side of a mask's edge."""
+NEAR = 0.5
+"""A click that far from a mask, in units of the mask's size, may still be meant to add to it."""
 
 
 def steady_masks(raw: RawMasks, views: Sequence[View], seen: Sequence[Seen | None]) -> Tensor:
@@ -41,26 +43,28 @@ def _steadiness(mask: NDArray[np.bool_], view: View, last: Seen) -> float:
     return last.steadiness(view.to_movie(box, side), float(mask.sum()) * pixel)
 
 
-def fitting_mask(
+def fitting_masks(
     raw: RawMasks,
     points: NDArray[np.floating],
     labels: NDArray[np.integer],
     *,
     confined: bool = False,
 ) -> Tensor:
-    """Number (1,) of the mask that its predicted IoU and the prompts agree on most.
+    """Numbers (N,) of masks, first the one that its predicted IoU and the prompts agree on most.
 
     Points (P, 2) are (x, y) in mask pixels. A single point has three candidates; more prompts
     have the single mask, too, if it is stable. Where a box has `confined` the object, masks are
-    judged by what they have inside.
+    judged by what they have inside. Where none agrees, predicted IoU decides.
     """
     first = 0 if len(points) > 1 and bool(is_stable(raw.masks[:, 0])) else 1
     masks = (raw.masks[0, first:] > 0).cpu().numpy()
+    ious = raw.ious[0, first:].tolist()
     worth = [
-        iou * _agreement(mask, points, labels, confined=confined)
-        for iou, mask in zip(raw.ious[0, first:].tolist(), masks, strict=True)
+        (iou * _agreement(mask, points, labels, confined=confined), iou)
+        for iou, mask in zip(ious, masks, strict=True)
     ]
-    return torch.tensor([first + int(np.argmax(worth))], device=raw.masks.device)
+    order = sorted(range(len(worth)), key=worth.__getitem__, reverse=True)
+    return torch.tensor([first + k for k in order], device=raw.masks.device)
 
 
 def _agreement(
@@ -85,16 +89,51 @@ def _agreement(
     return fit if mask.any() else 0.0
 
 
-def merit(answer: Answer, rounds: Sequence[Prompt], known: Sequence[int]) -> float:
-    """How good an answer seems: predicted IoU, size, and whether it does what points say.
+def merit(
+    answer: Answer, rounds: Sequence[Prompt], known: Sequence[int], tracked: ObjectMask
+) -> float:
+    """How good a correction seems: predicted IoU, size, what is kept, and what points say.
 
-    `known` are areas that the object had on other frames. A click on a part that was missed may
-    find that part alone: hardly ever is that all that there is of the object.
+    `known` are areas that the object had on other frames, `tracked` is what is corrected. A click
+    on a part that was missed may find that part alone, or a neighbour: hardly ever is that all
+    that there is of the object.
     """
-    area = answer.paste().area
-    alike = [size_likeness(area, one) for one in known if one]
-    expected = answer.iou * max(alike, default=1.0) ** 0.5 if answer.score > 0 else 0.0
+    mask = answer.paste()
+    alike = [size_likeness(mask.area, one) for one in known if one]
+    likely = max(alike, default=1.0) * _kept(mask, tracked, rounds)
+    expected = answer.iou * likely**0.5 if answer.score > 0 else 0.0
     return expected + OBEYING * _obeyed(answer, rounds)
+
+
+def _kept(mask: ObjectMask, tracked: ObjectMask, rounds: Sequence[Prompt]) -> float:
+    """Share kept of what clicks leave as it is: they add to a mask, or take away from it.
+
+    1 where a click lies far from the mask: that has followed something else.
+    """
+    clicks = [(p.points, p.labels) for p in rounds if p.points is not None]
+    if not (clicks and mask.area and tracked.area):
+        return 1.0
+    points = np.concatenate([p for p, _ in clicks])
+    positive = np.concatenate([labels for _, labels in clicks]) == 1
+    held = tracked.holds(points)
+    adds, takes = points[positive & ~held], bool((~positive & held).any())
+    if not all(_is_near(point, tracked) for point in adds):
+        return 1.0
+    areas = mask.area, tracked.area
+    if len(adds):
+        left = min(areas) if takes else tracked.area
+    else:
+        left = mask.area if takes else max(areas)
+    return mask.common(tracked) / left
+
+
+def _is_near(point: NDArray[np.floating], mask: ObjectMask) -> bool:
+    """Whether some of a mask lies in a square around (y, x), of its own size."""
+    reach = NEAR * mask.area**0.5
+    low, high = np.rint(point - reach).astype(int), np.rint(point + reach).astype(int) + 1
+    y0, x0 = np.clip(low - mask.box[:2], 0, None)
+    y1, x1 = np.clip(high - mask.box[:2], 0, None)
+    return bool(mask.mask[y0:y1, x0:x1].any())
 
 
 def _obeyed(answer: Answer, rounds: Sequence[Prompt]) -> float:

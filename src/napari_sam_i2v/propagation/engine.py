@@ -21,7 +21,7 @@ from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
 from napari_sam_i2v.network.sam_i2v import ABSENT, LOGIT_CLAMP, MASK_LOGIT, Decoded, SamI2V
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation.answer import Answer, fill_holes
-from napari_sam_i2v.propagation.choosing import fitting_mask, steady_masks
+from napari_sam_i2v.propagation.choosing import fitting_masks, steady_masks
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import (
     MemoryBank,
@@ -29,6 +29,7 @@ from napari_sam_i2v.propagation.memory_bank import (
     fingerprint,
     stack_memories,
 )
+from napari_sam_i2v.propagation.obeying import obeying
 from napari_sam_i2v.propagation.prompts import Prompt, confines
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.view import View
@@ -137,10 +138,25 @@ class Engine:
         previous
             (1, m, m) logits to be corrected.
         """
+        return self.offers(feature, rounds, view, recalled=recalled, previous=previous)[0]
+
+    def offers(
+        self,
+        feature: Tensor,
+        rounds: Sequence[Prompt],
+        view: View,
+        *,
+        recalled: tuple[MemoryBank, Selection] | None = None,
+        previous: Tensor | None = None,
+    ) -> list[Answer]:
+        """Answer as `prompt` does, and give all masks that may be meant, the likeliest first.
+
+        There is just one where a mask was given, or masks are chosen as published.
+        """
         if not rounds:
             raise ValueError("At least one round of prompts is required.")
 
-        def answered(batch: Sequence[Sequence[Prompt]]) -> list[Answer]:
+        def answered(batch: Sequence[Sequence[Prompt]]) -> list[list[Answer]]:
             return [self._prompted(feature, one, view, recalled, previous) for one in batch]
 
         return self._fitting([rounds], answered)[0]
@@ -152,14 +168,14 @@ class Engine:
         view: View,
         recalled: tuple[MemoryBank, Selection] | None,
         previous: Tensor | None,
-    ) -> Answer:
+    ) -> list[Answer]:
         memory = None if recalled is None else stack_memories([recalled[0]], [recalled[1]])
         points = torch.zeros(1, 0, 2)
         labels = torch.zeros(1, 0, dtype=torch.long)
         for count, prompt in enumerate(rounds, start=1):
             within = None if self.published else confines(rounds[:count])
             if prompt.mask is not None:
-                decoded = self._given_mask(feature, prompt.mask, view)
+                offered = [self._given_mask(feature, prompt.mask, view)]
             else:
                 more, kinds = self._network_points(prompt, view)
                 points = torch.cat((points, more), dim=1)
@@ -171,16 +187,18 @@ class Engine:
                     mask_logits=_as_prompt(previous),
                     memory=memory,
                 )
+                offered = [decoded]
                 if decoded.raw is not None and not self.published:
                     scale = self.config.mask_size / self.config.image_size
-                    best = fitting_mask(
+                    fitting = fitting_masks(
                         decoded.raw, points[0].numpy() * scale, labels[0].numpy(),
                         confined=within is not None,
                     )  # fmt: skip
-                    decoded = self.model.choose(decoded.raw, best)
-            answer = replace(self._answers(decoded, [view])[0], within=within)
-            previous = answer.low
-        return answer
+                    offered = [self.model.choose(decoded.raw, one) for one in fitting.split(1)]
+            answers = [replace(self._answers(one, [view])[0], within=within) for one in offered]
+            best = answers[0] if self.published else obeying(answers[0], rounds[:count])
+            previous = best.low
+        return answers
 
     def try_views(
         self, source: FrameSource, index: int, prompt: Prompt, views: Sequence[View]

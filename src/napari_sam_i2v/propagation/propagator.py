@@ -17,6 +17,7 @@ from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.motion import moved_views
+from napari_sam_i2v.propagation.obeying import obeying
 from napari_sam_i2v.propagation.prompts import Prompt, positive_points
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.settling import settle
@@ -158,7 +159,10 @@ class Propagator:
             feature, answer = self._corrected(track, index)
         else:
             feature, answer = self._found(track, index)
-        answer = replace(self._parted(track, index, feature, answer), exact=rounds[-1].mask)
+        answer = self._parted(track, index, feature, answer)
+        if self.view_mode != "frame":
+            answer = obeying(answer, rounds)
+        answer = replace(answer, exact=rounds[-1].mask)
         track.bank.remember(
             index, self._prompted_entry(rounds, index, feature, answer), prompted=True
         )
@@ -179,16 +183,18 @@ class Propagator:
         feature = self.engine.encode(self.source, index, [view])[0]
         recalled = self.recall(track, index, feature)
         handed = self._handed(track, None if view == expected else view)
-        low = self.engine.track([feature], [view], [recalled], [track.seen], [handed])[0].low
-        ask = partial(self.engine.prompt, feature, rounds, view, previous=low)
-        found = [(feature, ask(recalled=recalled))]
+        tracked = self.engine.track([feature], [view], [recalled], [track.seen], [handed])[0]
+        ask = partial(self.engine.offers, rounds=rounds, previous=tracked.low)
+        found = [(feature, one) for one in ask(feature, view=view, recalled=recalled)]
         if self.view_mode != "frame" and all(prompt.mask is None for prompt in rounds):
-            found.append((feature, ask()))
+            found += [(feature, one) for one in ask(feature, view=view)]
             if _points_out(rounds):
-                found.append(self._found(track, index))
+                feature, view = self._first_look(track, index)
+                found += [(feature, one) for one in self.engine.offers(feature, rounds, view)]
         known = [a.paste().area for x, a in track.answers.items() if x != index]
         known += [] if track.seen is None else [track.seen.area]
-        return max(found, key=lambda one: merit(one[1], rounds, known))
+        before = tracked.paste()
+        return max(found, key=lambda one: merit(one[1], rounds, known, before))
 
     def _parted(self, track: Track, index: int, feature: Tensor, answer: Answer) -> Answer:
         """Answer again where what was found holds others' clicks, with these held against it.
@@ -212,10 +218,14 @@ class Propagator:
 
     def _found(self, track: Track, index: int) -> tuple[Tensor, Answer]:
         """Feature and answer of prompts that are all that is known of an object."""
+        feature, view = self._first_look(track, index)
+        return feature, self.engine.prompt(feature, track.rounds[index], view)
+
+    def _first_look(self, track: Track, index: int) -> tuple[Tensor, View]:
+        """Where to look for an object that is known from its prompts alone; feature and view."""
         rounds = track.rounds[index]
         view = self._near_view(rounds) or self.first_view(rounds, index, usual=track.usual)
-        feature = self.engine.encode(self.source, index, [view])[0]
-        return feature, self.engine.prompt(feature, rounds, view)
+        return self.engine.encode(self.source, index, [view])[0], view
 
     def _near_view(self, rounds: Sequence[Prompt]) -> View | None:
         """Nearer window around a first box, whose object's size is known; None without one."""
