@@ -301,7 +301,7 @@ def clicked(y: float, x: float, *, on: bool = True) -> Prompt:
     ("clicks", "keeps"),
     [
         pytest.param([(21, 10, True)], True, id="a click beside adds"),
-        pytest.param([(50, 50, True)], False, id="one far away says that it is somewhere else"),
+        pytest.param([(36, 10, True)], False, id="one far away says that it is somewhere else"),
         pytest.param([(15, 15, False)], True, id="a click on it takes away"),
         pytest.param([(21, 10, True), (15, 15, False)], True, id="both"),
         pytest.param([(10, 10, True)], True, id="what agrees says nothing new"),
@@ -356,3 +356,13 @@ def test_a_correction_is_obeyed_even_where_the_network_does_not(
     assert found[place] == on
     assert found[60, 47]
     assert 0 < (found ^ disc).sum() < 0.5 * disc.sum()
+
+
+def test_what_lies_far_from_a_click_is_no_answer_to_it() -> None:
+    here, there = answered(12, iou=0.95), answered(12, iou=0.3)
+    there = replace(there, low=there.low.roll((40, 40), (1, 2)))
+    tracked, known = here.paste(), [144]
+    beside = [clicked(13, 6)], [clicked(45, 45)]
+    found = [max((here, there), key=lambda one: merit(one, r, known, tracked)) for r in beside]
+    assert found[0] is here
+    assert found[1] is there

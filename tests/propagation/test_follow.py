@@ -272,3 +272,27 @@ def test_a_correction_elsewhere_moves_the_window_there(bright: MakeSession) -> N
     run(session.propagate())
     assert only(session.labels[5:, 100:], 1).any(axis=(1, 2)).all()
     assert not only(session.labels[5:, :100], 1).any()
+
+
+def test_a_jump_is_doubted_and_so_is_what_follows_from_it(bright: MakeSession) -> None:
+    centres = [(100.0, 60.0)] * 4 + [(100.0, 96.0)] * 4
+    session = bright(discs([[c] for c in centres], (200, 240), radius=12))
+    session.add_points(1, 0, points=centres[0])
+    run(session.propagate())
+    sure = session.confidence.of(1)
+    assert np.isfinite(sure).all() and session.labels[4:].any(axis=(1, 2)).all()
+    assert sure[:4] == pytest.approx(sure[0], rel=0.05)
+    assert sure[4] < 0.8 * sure[3]
+    assert (sure[5:] < 0.9 * sure[3]).all(), "though the network is as sure as before"
+    # A prompt says where it is: from there on there is nothing to doubt.
+    session.add_points(1, 5, points=centres[5])
+    run(session.propagate())
+    assert (session.confidence.of(1)[5:] > 0.95 * sure[3]).all()
+
+
+def test_as_published_the_network_is_taken_at_its_word(bright: MakeSession) -> None:
+    centres = [(100.0, 60.0)] * 3 + [(100.0, 120.0)] * 3
+    session = bright(discs([[c] for c in centres], (200, 240), radius=12), view="frame")
+    session.add_points(1, 0, points=centres[0])
+    run(session.propagate())
+    assert session.confidence.of(1) == pytest.approx(session.confidence.of(1)[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def no_tensor(name: str) -> Tensor:
     raise AssertionError("an empty memory has no tensors")
 
 
-@pytest.mark.parametrize("seen", [None, Seen(12.25, 40.5, 77, (8, 36, 17, 45), 8)])
+@pytest.mark.parametrize("seen", [None, Seen(12.25, 40.5, 77, (8, 36, 17, 45), 8, 0.75)])
 def test_where_a_track_is_survives(seen: Seen | None) -> None:
     config = get_config("sam-i2v-micro")
     track = Track(
@@ -39,6 +40,12 @@ def test_where_a_track_is_survives(seen: Seen | None) -> None:
     )
     assert (back.view, back.size, back.lost, back.at) == (track.view, 9.5, 1, 9)
     assert (back.seen, back.usual) == (seen, 8.5)
+    if seen is not None:
+        del facts["seen"][-1]  # kept by an older version
+        older = unpack_track(
+            facts, object_id=3, config=config, tensor=no_tensor, rounds=lambda index: ()
+        )
+        assert older.seen == replace(seen, iou=1.0)
 
 
 def test_the_mask_that_is_handed_over_survives() -> None:

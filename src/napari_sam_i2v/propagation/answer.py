@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -143,6 +143,12 @@ class Answer:
         on_it = self.paste().holds(clicks)
         known = {tuple(click) for click in clicks.tolist()}
         return {tuple(c) for c in clicks[on_it].tolist()} <= {*self.heeded} <= known
+
+    def expecting(self, iou: float) -> Answer:
+        """The same mask, of which another overlap with the truth is to be expected."""
+        changed = replace(self, iou=iou)
+        vars(changed)["_pasted"] = replace(self.paste(), iou=iou)
+        return changed
 
     def paste(self) -> ObjectMask:
         """Mask in movie pixels."""

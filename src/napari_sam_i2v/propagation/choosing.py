@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_sam_i2v.network.mask_decoder import RawMasks, is_stable
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
 from napari_sam_i2v.propagation.answer import Answer, ObjectMask
-from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.prompts import Prompt, positive_points
 from napari_sam_i2v.propagation.seen import Seen, size_likeness
 from napari_sam_i2v.propagation.view import View, bounding_box, box_overlap, within_box
 
@@ -96,11 +96,13 @@ def merit(
 
     `known` are areas that the object had on other frames, `tracked` is what is corrected. A click
     on a part that was missed may find that part alone, or a neighbour: hardly ever is that all
-    that there is of the object.
+    that there is of the object. What lies far from a click that adds is no answer to it.
     """
     mask = answer.paste()
+    reached = [_is_near(point, mask) for point in positive_points(rounds)]
     alike = [size_likeness(mask.area, one) for one in known if one]
     likely = max(alike, default=1.0) * _kept(mask, tracked, rounds)
+    likely *= float(np.mean(reached)) ** 2 if reached else 1.0
     expected = answer.iou * likely**0.5 if answer.score > 0 else 0.0
     return expected + OBEYING * _obeyed(answer, rounds)
 

@@ -496,6 +496,10 @@ class Propagator:
         found = list(zip(features, answers, strict=True))
         if self.view_mode != "frame":
             found = settle(self, tracks, index, found, given)
+            found = [
+                (feature, _doubted(answer, track.seen))
+                for track, (feature, answer) in zip(tracks, found, strict=True)
+            ]
         features, answers = [one for one, _ in found], [one for _, one in found]
         entries = self.engine.remember(features, answers, prompted=False)
         for track, entry in zip(tracks, entries, strict=True):
@@ -515,6 +519,12 @@ class Propagator:
     @staticmethod
     def _corrects(track: Track, index: int) -> bool:
         return track.rounds[index][0].correction
+
+
+def _doubted(answer: Answer, seen: Seen | None) -> Answer:
+    """A tracked answer, with what is to be expected of it after what was seen last."""
+    mask = answer.paste()
+    return answer if seen is None or not mask.area else answer.expecting(seen.expected_iou(mask))
 
 
 def _points_out(rounds: Sequence[Prompt]) -> bool:

@@ -135,9 +135,9 @@ def _unpack_answer(
 
 
 def _unpack_seen(facts: list[Any]) -> Seen:
-    y, x, area, box, index = facts
+    y, x, area, box, index, *iou = facts  # an older version kept no overlap
     y0, x0, y1, x1 = map(int, box)
-    return Seen(float(y), float(x), int(area), (y0, x0, y1, x1), int(index))
+    return Seen(float(y), float(x), int(area), (y0, x0, y1, x1), int(index), *map(float, iou))
 
 
 def _pack_mask(mask: ObjectMask | None, name: Name) -> list[Any] | None:

@@ -16,6 +16,10 @@ PLACE, SIZE = 0.5, 0.25
 """Exponents of the overlap of boxes and of the ratio of areas."""
 ELSEWHERE = 0.2
 """What counts as overlap where there is none: objects may move by more than their own length."""
+UNSTEADY = 0.5
+"""Exponent of steadiness in the overlap with the truth that is to be expected."""
+DOUBT = 0.9
+"""Share of an earlier doubt that is left on the next frame."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Seen:
         (y0, x0, y1, x1) in pixels, ends exclusive.
     index
         The frame, in the direction of the pass.
+    iou
+        Overlap with the truth, 0 .. 1, that was to be expected.
     """
 
     y: float
@@ -39,12 +45,13 @@ class Seen:
     area: int
     box: Box
     index: int
+    iou: float = 1.0
 
     @classmethod
     def of(cls, found: ObjectMask, index: int) -> Seen:
         """Describe a mask, which must not be empty."""
         y, x = centre_of(found)
-        return cls(y, x, found.area, found.box, index)
+        return cls(y, x, found.area, found.box, index, found.iou)
 
     def steadiness(self, box: Sequence[float], area: float) -> float:
         """How little a mask has moved and grown or shrunk since, above 0 to 1.
@@ -58,6 +65,16 @@ class Seen:
         """
         overlap = ELSEWHERE + (1 - ELSEWHERE) * box_overlap(self.box, box)
         return float(overlap**PLACE * size_likeness(area, self.area) ** SIZE)
+
+    def expected_iou(self, found: ObjectMask) -> float:
+        """Overlap with the truth, 0 .. 1, to be expected of what is found next.
+
+        The network's guess knows the frame alone. A mask that has jumped or changed its size is
+        worth less, and what follows from a doubtful mask is hardly less doubtful itself: an
+        object that was lost mostly stays lost, however sure the network is of what it has now.
+        """
+        guess = found.iou * self.steadiness(found.box, found.area) ** UNSTEADY
+        return min(guess, DOUBT * self.iou + (1 - DOUBT) * guess)
 
 
 def size_likeness(one: float, other: float) -> float:
