@@ -34,7 +34,7 @@ class Sample:
     movie, object_id, frame
         Where.
     score, iou
-        The result's probability that the object is there, and predicted IoU of its mask.
+        The result's probability that the object is there, and expected IoU of its mask.
     j
         What the mask is worth.
     """
@@ -48,7 +48,7 @@ class Sample:
 
     @property
     def confidence(self) -> float:
-        """Score times predicted IoU: what a result is sorted by."""
+        """Score times expected IoU: what a result is sorted by."""
         return self.score * self.iou
 
     @property

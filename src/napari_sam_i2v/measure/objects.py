@@ -209,7 +209,7 @@ def _tables(confidence: ConfidenceTable | None) -> dict[int, NDArray[Any]]:
 
 
 def _answers(ids: list[int], frame: int, tables: Mapping[int, NDArray[Any]]) -> NDArray[Any]:
-    """Give confidence, score and predicted IoU (N, 3) of objects on a frame; NaN if unknown."""
+    """Give confidence, score and expected IoU (N, 3) of objects on a frame; NaN if unknown."""
     found = np.full((len(ids), 3), np.nan)
     for row, one in enumerate(ids):
         if one in tables:

@@ -80,7 +80,7 @@ class Outcome:
     rounds
         Accuracy after each round; one for all protocols but interactive.
     answers
-        (object id, frame) -> (score, predicted IoU) of the last pass.
+        (object id, frame) -> (score, expected IoU) of the last pass.
     object_frames
         Masks made by propagation, all rounds together.
     propagating, seconds

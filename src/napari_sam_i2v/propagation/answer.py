@@ -36,7 +36,7 @@ class ObjectMask:
     score
         Probability, 0 .. 1, that the object is on the frame.
     iou
-        Predicted overlap, 0 .. 1, of the mask with the truth.
+        Overlap, 0 .. 1, with the truth that is expected of the mask.
     logits
         Mask logits of the same shape, by which overlaps are resolved.
     """
@@ -111,7 +111,7 @@ class ObjectMask:
 
     @property
     def confidence(self) -> float:
-        """Overlap with the truth that the network expects: score times predicted IoU, 0 .. 1."""
+        """Overlap with the truth, 0 .. 1, to be expected of it: score times IoU."""
         return self.score * self.iou
 
 

@@ -1,7 +1,8 @@
 """How sure each answer is: what sends a user to the first doubtful frame.
 
-The confidence of an object on a frame is the network's object score times its predicted IoU: the
-overlap with the truth that it expects of its own mask, 0 .. 1. That of an object that is answered
+The confidence of an object on a frame is the network's object score times the overlap with the
+truth, 0 .. 1, that is expected of its mask: the network's own guess, less where the mask or what
+it follows from is doubtful (`Seen.expected_iou`). That of an object that is answered
 to be absent is therefore about 0, and so it is in files, in calibration and where objects compete.
 How sure the *answer* is, also of an absence, is in `ConfidenceTable.sureness`: what users see.
 """
@@ -40,7 +41,7 @@ class FrameConfidence:
     score
         Probability that the object is on the frame.
     iou
-        Predicted overlap of its mask with the truth.
+        Overlap with the truth, 0 .. 1, that is expected of its mask.
     area
         In the labels, in pixels; 0 where absent.
     """
@@ -53,7 +54,7 @@ class FrameConfidence:
 
     @property
     def confidence(self) -> float:
-        """Object score times predicted IoU."""
+        """Object score times expected IoU."""
         return self.score * self.iou
 
 
@@ -103,7 +104,7 @@ class ConfidenceTable:
         self._tables.pop(object_id, None)
 
     def take(self, object_id: int) -> NDArray[np.float32] | None:
-        """Return a copy of an object's table (T, 3) of score, predicted IoU and area."""
+        """Return a copy of an object's table (T, 3) of score, expected IoU and area."""
         table = self._tables.get(object_id)
         return None if table is None else table.copy()
 

@@ -34,7 +34,7 @@ class AnswerRecord:
     reverse
         Whether it was found going backward in time.
     score, iou
-        Probability that the object is there; predicted overlap of its mask with the truth.
+        Probability that the object is there; expected overlap of its mask with the truth.
     area
         In the labels as they were written, in pixels.
     prompted
