@@ -39,6 +39,8 @@ class ObjectMask:
         Overlap, 0 .. 1, with the truth that is expected of the mask.
     logits
         Mask logits of the same shape, by which overlaps are resolved.
+    guess
+        The network's own guess of that overlap, where something else is expected.
     """
 
     box: Box
@@ -46,6 +48,7 @@ class ObjectMask:
     score: float
     iou: float
     logits: NDArray[np.float16]
+    guess: float | None = None
 
     @classmethod
     def given(cls, mask: NDArray[np.bool_], y: int = 0, x: int = 0) -> ObjectMask | None:
@@ -114,6 +117,11 @@ class ObjectMask:
         """Overlap with the truth, 0 .. 1, to be expected of it: score times IoU."""
         return self.score * self.iou
 
+    @property
+    def claim(self) -> float:
+        """What it counts where objects compete: the score times the network's own guess, 0 .. 1."""
+        return self.score * (self.iou if self.guess is None else self.guess)
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -147,7 +155,7 @@ class Answer:
     def expecting(self, iou: float) -> Answer:
         """The same mask, of which another overlap with the truth is to be expected."""
         changed = replace(self, iou=iou)
-        vars(changed)["_pasted"] = replace(self.paste(), iou=iou)
+        vars(changed)["_pasted"] = replace(self.paste(), iou=iou, guess=self.iou)
         return changed
 
     def paste(self) -> ObjectMask:

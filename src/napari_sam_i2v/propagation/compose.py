@@ -19,9 +19,9 @@ __all__ = ["compose_labels", "label_masks"]
 SHARED = 0.1
 """An object that loses more than this share of its mask to better ones leaves them the overlap."""
 BEHIND = 0.999
-"""Factor of confidence that puts an object just behind another one."""
+"""Factor of a claim that puts an object just behind another one."""
 FADING = 0.97
-"""Factor of confidence per frame since the nearest prompt, where objects compete."""
+"""Factor of a claim per frame since the nearest prompt, where objects compete."""
 
 
 def compose_labels(
@@ -33,21 +33,21 @@ def compose_labels(
     """Write masks into a label image (Y, X) and return the new one.
 
     Objects that are not among `masks` keep every pixel they have. The others are written in the
-    order of their confidence (the smaller object id on a tie), whatever the order of `masks`.
+    order of their claims (the smaller object id on a tie), whatever the order of `masks`.
     What a user has pointed at on this frame belongs to that object: others that were found on
     most of it come after it, and of what two clicked objects have in common, each gets what is
     nearer to its own clicks there.
     Neighbours that overlap a little meet where their mask logits are equal. A larger overlap
-    goes to the more confident object as a whole: pixel by pixel it would be torn between them.
+    goes to the object of the stronger claim as a whole: pixel by pixel it would be torn apart.
 
     Parameters
     ----------
     plane
         (Y, X) labels as they are.
     masks
-        Object id -> mask, with its confidence.
+        Object id -> mask, with its claim.
     distances
-        Object id -> frames to its nearest prompt; 0 where it is prompted. Confidence fades with
+        Object id -> frames to its nearest prompt; 0 where it is prompted. A claim fades with
         it: of two objects that claim the same thing, the one that was pointed at more recently
         has had less time to go astray.
     clicks
@@ -59,7 +59,7 @@ def compose_labels(
     # Read only where an object was written before: large frames are not touched elsewhere.
     best = np.empty(plane.shape, np.float16)
     far = distances or {}
-    weight = {i: mask.confidence * FADING ** far.get(i, 0) for i, mask in masks.items()}
+    weight = {i: mask.claim * FADING ** far.get(i, 0) for i, mask in masks.items()}
     pointed_at = [i for i in masks if far.get(i) == 0]
     for i, other in itertools.product(pointed_at, masks.keys() - set(pointed_at)):
         if masks[other].common(masks[i]) > 0.5 * masks[i].area:

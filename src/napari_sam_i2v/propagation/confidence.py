@@ -2,8 +2,10 @@
 
 The confidence of an object on a frame is the network's object score times the overlap with the
 truth, 0 .. 1, that is expected of its mask: the network's own guess, less where the mask or what
-it follows from is doubtful (`Seen.expected_iou`). That of an object that is answered
-to be absent is therefore about 0, and so it is in files, in calibration and where objects compete.
+it follows from is doubtful (`Seen.expected_iou`). That of an object that is answered to be absent
+is therefore about 0, and so it is in files and in calibration. Where objects compete, what counts
+is the guess (`ObjectMask.claim`).
+
 How sure the *answer* is, also of an absence, is in `ConfidenceTable.sureness`: what users see.
 """
 

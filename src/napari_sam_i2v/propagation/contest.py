@@ -106,7 +106,7 @@ class Contest:
         """Claims that are of different things, the surest of each, as (object, place)."""
         known = [*self._given, *((i, mask) for i, masks in others.items() for mask in masks)]
         ranked = sorted(
-            (-mask.confidence, i, k)
+            (-mask.claim, i, k)
             for i, masks in claims.items()
             for k, mask in enumerate(masks)
             if mask.area
@@ -138,11 +138,11 @@ class Contest:
         """How likely a mask is object `i`: sure, near to where it was, and of the same size."""
         seen = self.seen[i]
         if seen is None:
-            return mask.confidence
+            return mask.claim
         y, x = centre_of(mask)
         reach = REACH * math.sqrt(seen.area * max(1, self.index - seen.index))
         near = math.exp(-((y - seen.y) ** 2 + (x - seen.x) ** 2) / reach**2)
-        return mask.confidence * near * size_likeness(mask.area, seen.area)
+        return mask.claim * near * size_likeness(mask.area, seen.area)
 
     def _is_same(self, one: _Owned, other: _Owned) -> bool:
         """Whether two masks are of the same thing."""
