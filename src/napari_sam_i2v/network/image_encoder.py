@@ -15,13 +15,13 @@ from napari_sam_i2v.network.config import SamI2VConfig
 from napari_sam_i2v.network.kept import Kept
 from napari_sam_i2v.network.products import Linear, linear
 
-__all__ = ["ConvBN", "TinyViT"]
+__all__ = ["ConvBN", "TinyViT", "gelu"]
 
 AT_ONCE = 2**20
 """Numbers of an intermediate result, about, that are made at a time without gradients."""
 
 
-def _gelu(x: Tensor) -> Tensor:
+def gelu(x: Tensor) -> Tensor:
     """GELU, in place where no gradient will ask for `x`."""
     return F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
 
@@ -75,7 +75,7 @@ class PatchEmbed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 3, S, S) to (B, dim, S / 4, S / 4)."""
         first, _, second = self.seq
-        return second(_gelu(first(x)))
+        return second(gelu(first(x)))
 
 
 class MBConv(nn.Module):
@@ -103,10 +103,10 @@ class MBConv(nn.Module):
         stop, height = min(stop, x.shape[2]), x.shape[2]
         # The middle convolution sees one row more on either side, or zeros at the border.
         first, last = max(start - 1, 0), min(stop + 1, height)
-        h = _gelu(self.conv1(x[:, :, first:last]))
+        h = gelu(self.conv1(x[:, :, first:last]))
         h = F.pad(h, (1, 1, int(start == 0), int(stop == height)))
-        h = _gelu(self.conv2.unpadded(h))
-        return _gelu(self.conv3(h).add_(x[:, :, start:stop]))
+        h = gelu(self.conv2.unpadded(h))
+        return gelu(self.conv3(h).add_(x[:, :, start:stop]))
 
 
 class PatchMerging(nn.Module):
@@ -120,8 +120,8 @@ class PatchMerging(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_dim, H, W) to (B, out_dim, H / stride, W / stride)."""
-        h = _gelu(self.conv1(x))
-        h = _gelu(self.conv2(h))
+        h = gelu(self.conv1(x))
+        h = gelu(self.conv2(h))
         return self.conv3(h)
 
 
@@ -192,7 +192,7 @@ class TinyViTMLP(nn.Module):
         return torch.cat([self._map(part) for part in parts]).view(x.shape)
 
     def _map(self, x: Tensor) -> Tensor:
-        return self.fc2(_gelu(self.fc1(self.norm(x))))
+        return self.fc2(gelu(self.fc1(self.norm(x))))
 
 
 class TinyViTBlock(nn.Module):

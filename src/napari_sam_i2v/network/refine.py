@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_sam_i2v.network.config import SamI2VConfig
+from napari_sam_i2v.network.image_encoder import gelu
 from napari_sam_i2v.network.mask_decoder import RawMasks
 
 __all__ = ["FineFeatures", "MaskRefiner", "laid_over", "unpacked"]
@@ -60,8 +61,10 @@ class MaskRefiner(nn.Module):
             nn.init.zeros_(zero.weight)
         nn.init.constant_(self.trust.bias, 1.5)
 
-    def forward(self, raw: RawMasks, fine: Tensor, handed: Tensor | None = None) -> RawMasks:
-        """Change candidates.
+    def forward(
+        self, raw: RawMasks, fine: Tensor, handed: Tensor | None = None, *, first: int = 0
+    ) -> RawMasks:
+        """Change candidates, from the `first` one on.
 
         Parameters
         ----------
@@ -75,18 +78,23 @@ class MaskRefiner(nn.Module):
         """
         if raw.upscaled is None:
             raise ValueError("The decoder's features are required.")
-        masks = raw.masks.float()
+        masks = raw.masks[:, first:].float()
         count = masks.shape[1]
         before = torch.zeros_like(masks)
         if handed is not None:
             given = (handed > 0).flatten(1).any(dim=1)[:, None, None, None]
             before = given * laid_over(handed.float(), masks.detach())
-        seen = (self.look(raw.upscaled) + self.fine(fine)).repeat_interleave(count, dim=0)
-        pair = torch.stack((torch.tanh(masks / SURE), before), dim=2).flatten(0, 1)
-        mixed = self.mix(F.gelu(seen + self.compare(pair)))
-        change = self.out(F.gelu(mixed)).unflatten(0, (-1, count))[:, :, 0]
-        trust = self.trust(raw.tokens)[..., None]
-        return raw._replace(masks=masks + (trust * before + change).float())
+        # Channels last: several times as fast where many masks are refined at once.
+        pairs = torch.stack((torch.tanh(masks / SURE), before), dim=-1)
+        compared = self.compare(pairs.flatten(0, 1).permute(0, 3, 1, 2))
+        seen = self.look(raw.upscaled.contiguous(memory_format=torch.channels_last))
+        seen = seen + self.fine(fine.contiguous(memory_format=torch.channels_last))
+        mixed = (compared.unflatten(0, (-1, count)) + seen[:, None]).flatten(0, 1)
+        mixed = self.mix(gelu(mixed))
+        change = self.out(gelu(mixed)).unflatten(0, (-1, count))[:, :, 0]
+        trust = self.trust(raw.tokens[:, first:])[..., None]
+        refined = masks + (trust * before + change).float()
+        return raw._replace(masks=torch.cat((raw.masks[:, :first].float(), refined), dim=1))
 
 
 @torch.no_grad()

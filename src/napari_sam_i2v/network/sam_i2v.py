@@ -315,7 +315,9 @@ class SamI2V(nn.Module):
         position = self.sam_prompt_encoder.dense_position()
         raw = self.sam_mask_decoder(feature + dense, position, prompts)
         if fine is not None:
-            raw = self.mask_refiner(raw, fine, None if handed is None else handed / MASK_LOGIT)
+            # Where one of several is chosen, that is never the single mask.
+            before = None if handed is None else handed / MASK_LOGIT
+            raw = self.mask_refiner(raw, fine, before, first=1 if multimask else 0)
         # The largest of it, 8 MiB an object in the published networks, is of no more use.
         return self._answer(raw._replace(upscaled=None), multimask=multimask)
 
