@@ -22,7 +22,7 @@ from napari_sam_i2v.network.config import get_config
 SMALLER = 256
 """Network input at which the published networks are counted in every run."""
 MOST = {
-    ("sam-i2v-micro", 192): FrameCosts(shared=873_206_784, per_object=402_338_312),
+    ("sam-i2v-micro", 192): FrameCosts(shared=873_206_784, per_object=387_371_272),
     ("sam-i2v", SMALLER): FrameCosts(shared=8_849_837_568, per_object=3_478_136_880),
     ("sam-i2v++", SMALLER): FrameCosts(shared=7_274_614_272, per_object=3_486_230_576),
     ("sam-i2v", 1024): FrameCosts(shared=152_052_124_672, per_object=286_519_403_400),

@@ -83,6 +83,30 @@ def test_an_object_without_a_mask_is_refined_as_on_a_prompted_frame() -> None:
     torch.testing.assert_close(refiner(raw, fine.expand(2, -1, -1, -1), handed).masks, told)
 
 
+def test_masks_that_are_never_chosen_are_left_as_they_are() -> None:
+    raw, fine, refiner = rough(), torch.randn(2, 4, SIDE, SIDE), learnt()
+    handed = torch.cat([block(10, 12), block(3, 3)])
+    every, some = refiner(raw, fine, handed), refiner(raw, fine, handed, first=1)
+    assert torch.equal(some.masks[:, 0], raw.masks[:, 0])
+    torch.testing.assert_close(some.masks[:, 1:], every.masks[:, 1:])
+    assert (every.masks[:, 0] - raw.masks[:, 0]).abs().max() > 0.5
+
+
+@pytest.mark.parametrize("points", [1, 2])
+def test_the_single_mask_is_refined_where_it_may_be_chosen(points: int) -> None:
+    model = tiny.build(fine_dim=4)
+    torch.nn.init.normal_(model.mask_refiner.out.weight)
+    size = model.config.feature_size
+    feature = torch.randn(1, model.config.hidden_dim + 64, size, size)
+    seen: list[int] = []
+    model.mask_refiner.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs["first"]), with_kwargs=True
+    )
+    with torch.inference_mode():
+        model.decode_prompts(feature, torch.rand(1, points, 2) * 9, torch.ones(1, points).long())
+    assert seen == [1 if points == 1 else 0]
+
+
 def test_all_of_it_learns() -> None:
     refiner, raw = learnt(), rough()
     fine = torch.randn(2, 4, SIDE, SIDE).requires_grad_()
