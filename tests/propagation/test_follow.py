@@ -296,3 +296,25 @@ def test_as_published_the_network_is_taken_at_its_word(bright: MakeSession) -> N
     session.add_points(1, 0, points=centres[0])
     run(session.propagate())
     assert session.confidence.of(1) == pytest.approx(session.confidence.of(1)[0])
+
+
+def test_further_clicks_do_not_look_for_the_first_one_again(
+    bright: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, float]] = []
+    original = BrightEngine.try_views
+
+    def spy(self: BrightEngine, source: Any, index: int, prompt: Prompt, views: Any) -> Any:
+        assert prompt.points is not None
+        asked.append((index, float(prompt.points[0, 0])))
+        return original(self, source, index, prompt, views)
+
+    monkeypatch.setattr(BrightEngine, "try_views", spy)
+    session = bright(discs([[(60.0, 50.0)]] * 5, (120, 120), radius=9))
+    session.add_points(1, 0, points=(60, 50))
+    session.add_points(1, 0, points=(62, 52))
+    session.add_points(1, 0, points=(100, 100), labels=[0])
+    assert asked == [(0, 60.0)]
+    session.add_points(2, 0, points=(61, 50))
+    session.add_points(3, 2, points=(60, 50))
+    assert asked == [(0, 60.0), (0, 61.0), (2, 60.0)]

@@ -47,6 +47,8 @@ Given = Callable[[int], list[ObjectMask]]
 
 SMOOTHING = 0.4
 """Weight of the newest size in the size that sets a window's side."""
+KEPT_PROBES = 64
+"""First clicks whose object's box is kept, once it was looked for."""
 GROWTH_WHEN_LOST = 1.15
 """Factor by which a window grows on each frame without its object, up to twice."""
 GOOD_FILL = (0.1, 0.7)
@@ -81,6 +83,7 @@ class Propagator:
         self.view_mode: ViewMode = view
         self.strategy: FilterStrategy = strategy
         self.seed = seed
+        self._probed: dict[tuple[object, ...], Sequence[float]] = {}
 
     def run(
         self,
@@ -371,10 +374,29 @@ class Propagator:
     # ---- windows --------------------------------------------------------------------------
 
     def _probe(self, prompt: Prompt, index: int, usual: float | None) -> Sequence[float]:
-        """Estimate a clicked object's box by looking at several scales around the click."""
+        """Estimate a clicked object's box by looking at several scales around the click.
+
+        Further clicks on an object ask for that of the first one again: it is kept.
+        """
         points, labels = prompt.points, prompt.labels
         if points is None or labels is None:
             raise ValueError("A prompt with points is required.")
+        key = (index, points.tobytes(), labels.tobytes(), usual)
+        if key not in self._probed:
+            while len(self._probed) >= KEPT_PROBES:
+                del self._probed[next(iter(self._probed))]
+            self._probed[key] = self._box_around(prompt, points, labels, index, usual)
+        return self._probed[key]
+
+    def _box_around(
+        self,
+        prompt: Prompt,
+        points: np.ndarray,
+        labels: np.ndarray,
+        index: int,
+        usual: float | None,
+    ) -> Sequence[float]:
+        """The box (y0, x0, y1, x1) that fits best its window, of all that are tried."""
         positive = points[labels == 1] if (labels == 1).any() else points
         centre = positive.mean(axis=0)
         views = click_views(centre, self.source.shape)
