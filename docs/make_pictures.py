@@ -232,7 +232,7 @@ def nuclei(desk: Desk) -> Pictures:
 NUCLEUS, BOX = (163, 118), ((144, 89), (185, 158))  # of one cell, and around all of it
 CELLS = ((30, 128), (15, 240), (181, 24), (85, 205))
 LEAVING, BACK = 3, 17  # the third leaves for a while; it grows when it comes back
-LOW, LATER, GROUND = 9, 10, (20, 236)  # between, its mask has a corner on the ground
+LOW, LATER, GROUND = 9, 10, (20, 240)  # between, its mask has a corner on the ground
 
 
 def migration(desk: Desk) -> Pictures:
