@@ -122,6 +122,18 @@ def test_reopening_gives_back_everything(bench: Workbench, bench_at: Open) -> No
     assert facts(again(bench, bench_at)) == before
 
 
+@pytest.mark.parametrize("frame", [3, 8])
+def test_what_is_to_be_tracked_again_says_nothing_of_how_sure_an_object_is(
+    bench: Workbench, bench_at: Open, frame: int
+) -> None:
+    list(bench.propagate("both"))
+    sure = bench.session.confidence.sureness(1)
+    bench.set_prompts(1, frame, click(1, frame, 16, 20))
+    counting = [*sure[:frame], bench.session.confidence.sureness(1)[frame]]
+    for one in (bench, again(bench, bench_at)):
+        assert one.status()[0].confidence == pytest.approx(min(counting), abs=1e-6)
+
+
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_a_kill_in_the_middle_of_a_pass_loses_nothing_done(
     bench: Workbench, bench_at: Open, tmp_path: Path, direction: str
@@ -278,9 +290,9 @@ def test_areas_are_those_of_the_labels(bench: Workbench, bench_at: Open) -> None
 
 def test_an_absence_does_not_spoil_the_least_confidence(bench: Workbench) -> None:
     list(bench.propagate("forward"))
-    before = [s.confidence for s in bench.status()]
-    bench.mark_absent([1], 5)
-    assert [s.confidence for s in bench.status()] == before
+    sure, other = bench.session.confidence.sureness(1), bench.status()[1].confidence
+    bench.mark_absent([1], 5)  # what comes after it is to be tracked again
+    assert [s.confidence for s in bench.status()] == [pytest.approx(min(sure[:5])), other]
 
 
 def test_not_here_needs_a_frame_where_the_object_is(bench: Workbench) -> None:

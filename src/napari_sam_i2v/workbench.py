@@ -326,7 +326,7 @@ class Workbench:
 
     def _status(self, object_id: int, pending: bool) -> ObjectStatus:
         session = self.session
-        sure = session.confidence.sureness(object_id)
+        sure = session.confidence.sureness(object_id)[self._counts(object_id)]
         known = np.isfinite(sure).any()
         frames = session.prompts.frames(object_id)
         return ObjectStatus(
@@ -340,6 +340,17 @@ class Workbench:
             prompted=tuple(sorted(frames)),
             absent=tuple(f for f in sorted(frames) if session.prompts.is_absent(object_id, f)),
         )
+
+    def _counts(self, object_id: int) -> NDArray[np.bool_]:
+        """On which frames (T,) an object's answer counts: none that is to be tracked again."""
+        index = np.arange(self.session.n_frames)
+        counts = np.isin(index, self.session.prompts.frames(object_id))
+        for reverse in (False, True):
+            done = self.session.progress(reverse=reverse).take(object_id)
+            if done.tracked is not None:
+                in_time = index[::-1] if reverse else index
+                counts |= done.tracked & (done.pending is None or in_time < done.pending)
+        return counts
 
     # ---- keeping --------------------------------------------------------------------------
 
