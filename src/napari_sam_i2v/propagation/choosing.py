@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_sam_i2v.network.mask_decoder import RawMasks, is_stable
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
 from napari_sam_i2v.propagation.answer import Answer, ObjectMask
-from napari_sam_i2v.propagation.prompts import Prompt, positive_points
+from napari_sam_i2v.propagation.prompts import Prompt, clicks, positive_points
 from napari_sam_i2v.propagation.seen import Seen, size_likeness
 from napari_sam_i2v.propagation.view import View, bounding_box, box_overlap, within_box
 
@@ -112,11 +112,9 @@ def _kept(mask: ObjectMask, tracked: ObjectMask, rounds: Sequence[Prompt]) -> fl
 
     1 where a click lies far from the mask: that has followed something else.
     """
-    clicks = [(p.points, p.labels) for p in rounds if p.points is not None]
-    if not (clicks and mask.area and tracked.area):
+    points, positive = clicks(rounds)
+    if not (len(points) and mask.area and tracked.area):
         return 1.0
-    points = np.concatenate([p for p, _ in clicks])
-    positive = np.concatenate([labels for _, labels in clicks]) == 1
     held = tracked.holds(points)
     adds, takes = points[positive & ~held], bool((~positive & held).any())
     if not all(_is_near(point, tracked) for point in adds):
@@ -140,10 +138,5 @@ def _is_near(point: NDArray[np.floating], mask: ObjectMask) -> bool:
 
 def _obeyed(answer: Answer, rounds: Sequence[Prompt]) -> float:
     """Share of points on which an answer says what they say."""
-    mask = answer.paste()
-    right = [
-        mask.holds(prompt.points) == (prompt.labels == 1)
-        for prompt in rounds
-        if prompt.points is not None
-    ]
-    return float(np.concatenate(right).mean()) if right else 0.0
+    points, positive = clicks(rounds)
+    return float((answer.paste().holds(points) == positive).mean()) if len(points) else 0.0

@@ -172,7 +172,11 @@ class Engine:
         memory = None if recalled is None else stack_memories([recalled[0]], [recalled[1]])
         points = torch.zeros(1, 0, 2)
         labels = torch.zeros(1, 0, dtype=torch.long)
+        answers: list[Answer] = []
         for count, prompt in enumerate(rounds, start=1):
+            if answers:
+                best = answers[0] if self.published else obeying(answers[0], rounds[: count - 1])
+                previous = best.low
             within = None if self.published else confines(rounds[:count])
             if prompt.mask is not None:
                 offered = [self._given_mask(feature, prompt.mask, view)]
@@ -196,8 +200,6 @@ class Engine:
                     )  # fmt: skip
                     offered = [self.model.choose(decoded.raw, one) for one in fitting.split(1)]
             answers = [replace(self._answers(one, [view])[0], within=within) for one in offered]
-            best = answers[0] if self.published else obeying(answers[0], rounds[:count])
-            previous = best.low
         return answers
 
     def try_views(

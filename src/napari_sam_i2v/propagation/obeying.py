@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_sam_i2v.propagation.answer import Answer
-from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.prompts import Prompt, clicks
 
 __all__ = ["obeying"]
 
@@ -37,7 +37,7 @@ def obeying(answer: Answer, rounds: Sequence[Prompt]) -> Answer:
 
     Clicks outside its view change nothing, and neither do any where it is empty, or was given.
     """
-    places, signs = _clicks(answer, rounds)
+    places, signs = _in_view(answer, rounds)
     if answer.exact is not None or not len(places):
         return answer
     logits = answer.low[0].float().cpu().numpy().astype(np.float64)
@@ -52,18 +52,16 @@ def obeying(answer: Answer, rounds: Sequence[Prompt]) -> Answer:
     return replace(answer, low=torch.from_numpy(bent[None]).to(answer.low))
 
 
-def _clicks(
+def _in_view(
     answer: Answer, rounds: Sequence[Prompt]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Clicks in the view: (N, 2) in cells of its logits (y, x), and (N,) 1 or -1."""
     view, side = answer.view, answer.low.shape[-1]
-    given = [(p.points, p.labels) for p in rounds if p.points is not None and p.labels is not None]
-    points = np.concatenate([np.empty((0, 2)), *(points for points, _ in given)])
-    labels = np.concatenate([np.empty(0, int), *(labels for _, labels in given)])
+    points, positive = clicks(rounds)
     share = (np.rint(points) + 0.5 - (view.y, view.x)) / (view.height, view.width)
     inside = ((share >= 0) & (share <= 1)).all(axis=1)
     cells = (share * side - 0.5).clip(0, side - 1)
-    return cells[inside], np.where(labels == 1, 1, -1)[inside]
+    return cells[inside], np.where(positive, 1, -1)[inside]
 
 
 def _bent(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import PromptError
 
-__all__ = ["MAX_OBJECT_ID", "Prompt", "PromptBook", "confines", "positive_points"]
+__all__ = ["MAX_OBJECT_ID", "Prompt", "PromptBook", "clicks", "confines", "positive_points"]
 
 MAX_OBJECT_ID = 65_535
 """Label images are written as uint16."""
@@ -256,10 +256,17 @@ class PromptBook:
                 yield from rounds
 
 
+def clicks(rounds: Iterable[Prompt]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Points (N, 2) of some rounds, and which of them are positive (N,)."""
+    some = [(r.points, r.labels == 1) for r in rounds if r.points is not None]
+    points = np.concatenate([np.empty((0, 2)), *(points for points, _ in some)])
+    return points, np.concatenate([np.empty(0, bool), *(positive for _, positive in some)])
+
+
 def positive_points(rounds: Iterable[Prompt]) -> NDArray[np.float64]:
     """Positive points (N, 2) of some rounds."""
-    some = [r.points[r.labels == 1] for r in rounds if r.points is not None]
-    return np.concatenate([np.empty((0, 2)), *some])
+    points, positive = clicks(rounds)
+    return points[positive]
 
 
 def confines(rounds: Sequence[Prompt]) -> tuple[float, float, float, float] | None:
