@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam_i2v.measure.accuracy import measure_accuracy
+from napari_sam_i2v.measure.tables import markdown_rows
 from napari_sam_i2v.movies.labelled import OwnMovie, find_movies
 from napari_sam_i2v.network.checkpoints import load_model
 from napari_sam_i2v.network.memory_attention import MemoryTokens
@@ -190,13 +191,12 @@ def mean_j(arm: str, case: Case, model: SamI2V, **options: Any) -> float:
 
 def table(scores: Mapping[str, Mapping[str, float]], arms: Sequence[str]) -> str:
     """Markdown: a row per movie, a column per arm, the mean, and what each arm adds to it."""
-    rows = [["movie", *arms], ["---", *["--:"] * len(arms)]]
-    rows += [[name, *(f"{row[arm]:.3f}" for arm in arms)] for name, row in scores.items()]
+    rows = [[name, *(f"{row[arm]:.3f}" for arm in arms)] for name, row in scores.items()]
     means = [float(np.mean([row[arm] for row in scores.values()])) for arm in arms]
     rows.append(["**mean**", *(f"**{mean:.3f}**" for mean in means)])
     gains = [f"{b - a:+.3f}" for a, b in pairwise(means)]
     rows.append(["gain over the arm before", "", *gains])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return markdown_rows(["movie", *arms], rows)
 
 
 def _weights(given: Sequence[str], arms: Sequence[str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from napari_sam_i2v.measure.cases import Case, load_cases
 from napari_sam_i2v.measure.protocols import PROTOCOLS, Tracker, run_protocol
+from napari_sam_i2v.measure.tables import markdown_rows
 from napari_sam_i2v.network.checkpoints import load_model
 from napari_sam_i2v.propagation.prompts import Prompt
 
@@ -82,14 +83,14 @@ def measure(cases: Sequence[Case], protocols: Sequence[Any], tracker: Tracker) -
 
 def table(scores: Scores, groups: Mapping[str, Sequence[str]]) -> str:
     """Markdown: per protocol a row per movie and per group of movies; means and each mirror."""
-    rows = [["prompt", "movie", "mean", *MIRRORS], ["---", "---", *["--:"] * (1 + len(MIRRORS))]]
+    rows: list[list[str]] = []
     for protocol, movies in scores.items():
         lines = {name: np.array(values) for name, values in movies.items()}
         for group, names in groups.items():
             lines[f"**{group}**"] = np.mean([movies[name] for name in names], axis=0)
         rows += [[protocol, name, *_shown([values.mean(), *values]).split()]
                  for name, values in lines.items()]  # fmt: skip
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return markdown_rows(["prompt", "movie", "mean", *MIRRORS], rows, texts=2)
 
 
 def groups_of(cases: Sequence[Case]) -> dict[str, list[str]]:

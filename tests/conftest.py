@@ -66,7 +66,6 @@ def data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """
     import platformdirs
 
-    from napari_sam_i2v import downloads
     from napari_sam_i2v.network import checkpoints, registry
 
     place = tmp_path / "data"
@@ -75,7 +74,7 @@ def data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     known = MappingProxyType({**registry.MODELS, downloading.MODEL.name: downloading.MODEL})
-    for module in (registry, checkpoints, downloads):
+    for module in (registry, checkpoints):
         monkeypatch.setattr(module, "MODELS", known)
     return place / "models"
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from npe2 import PluginManifest
 
-from napari_sam_i2v.downloads import published
+from napari_sam_i2v.network.registry import published
 from napari_sam_i2v.propagation.session import Session
 from napari_sam_i2v.widget import settings
 

@@ -23,12 +23,12 @@ from uuid import uuid4
 
 from napari_sam_i2v.errors import CheckpointError, DownloadError, InputError
 from napari_sam_i2v.network.installed import check_recorded, file_sha256, find_installed, record
-from napari_sam_i2v.network.registry import MODELS, WEIGHTS_SUFFIXES, ModelInfo
+from napari_sam_i2v.network.registry import WEIGHTS_SUFFIXES, ModelInfo
 
 if TYPE_CHECKING:
     from requests import Response
 
-__all__ = ["Finished", "Order", "Progress", "download", "published", "readable_size"]
+__all__ = ["Finished", "Order", "Progress", "download", "readable_size"]
 
 BLOCK = 2**16  # small: it can be cancelled between blocks on a slow line, too
 CONNECT_S, READ_S = 10, 20
@@ -114,11 +114,6 @@ class Finished:
     size: int
     sha256: str
     fetched: bool = True
-
-
-def published() -> list[ModelInfo]:
-    """Models that do not come with the package."""
-    return [info for info in MODELS.values() if info.file is None]
 
 
 def download(order: Order) -> Generator[Progress | Finished, None, None]:

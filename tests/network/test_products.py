@@ -134,5 +134,5 @@ def test_biased_and_narrow_attention_is_left_to_torch(convolved: list[tuple[int,
 def test_units_for_matrices(
     listed: str, dtype: torch.dtype, units: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "_described", lambda: listed)
+    monkeypatch.setattr(products, "processor_facts", lambda: listed)
     assert products.multiplies_matrices.__wrapped__(dtype) is units

@@ -20,9 +20,9 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 from tests import downloading
 from tests.propagation.fakes import discs
 
-from napari_sam_i2v.downloads import published
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.network.installed import record
+from napari_sam_i2v.network.registry import published
 from napari_sam_i2v.session_folder import folder_in
 from napari_sam_i2v.widget.choices import Choices, OpenChoices, weights_in
 from napari_sam_i2v.widget.download_dialog import DownloadDialog

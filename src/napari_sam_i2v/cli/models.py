@@ -81,8 +81,9 @@ def _download(args: argparse.Namespace) -> None:
 
 
 def _order(args: argparse.Namespace) -> Order:
-    from napari_sam_i2v.downloads import Order, published
+    from napari_sam_i2v.downloads import Order
     from napari_sam_i2v.network.installed import data_folder
+    from napari_sam_i2v.network.registry import published
 
     models = {info.name: info for info in published()}
     info = models.get(args.download)

@@ -8,7 +8,6 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
@@ -125,10 +124,10 @@ def _profile(one: Speed) -> Table:
 
 def _processor() -> str:
     """Name of the processor, as its maker has it where the system tells."""
-    listed = Path("/proc/cpuinfo")
-    if listed.is_file():
-        for line in listed.read_text(encoding="utf-8", errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
+    from napari_sam_i2v.network.device import processor_facts
+
+    for line in processor_facts().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
     return platform.processor() or platform.machine()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Table", "markdown", "plain"]
+__all__ = ["Table", "markdown", "markdown_rows", "plain"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,11 @@ def plain(table: Table) -> str:
 
 def markdown(table: Table) -> str:
     """Title, note and table in Markdown."""
-    rule = ["---", *["--:"] * (len(table.header) - 1)]
-    lines = ["| " + " | ".join(row) + " |" for row in (table.header, rule, *table.rows)]
-    return "\n\n".join([f"**{table.title}**", *([table.note] if table.note else []),
-                        "\n".join(lines)])  # fmt: skip
+    rows = markdown_rows(table.header, table.rows)
+    return "\n\n".join([f"**{table.title}**", *([table.note] if table.note else []), rows])
+
+
+def markdown_rows(header: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
+    """Header and rows in Markdown; the first `texts` columns are text, the others are numbers."""
+    rule = ["---"] * texts + ["--:"] * (len(header) - texts)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))

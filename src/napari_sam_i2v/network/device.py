@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal, cast, get_args
 
 import torch
@@ -14,6 +17,7 @@ from napari_sam_i2v.errors import InputError
 __all__ = [
     "Precision",
     "autocast",
+    "processor_facts",
     "product_dtype",
     "resolve_device",
     "resolve_precision",
@@ -105,3 +109,12 @@ def spared_core() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@lru_cache(maxsize=1)
+def processor_facts() -> str:
+    """All that the system says of its processor, where it says anything."""
+    listed = Path("/proc/cpuinfo")
+    if listed.is_file():
+        return listed.read_text(encoding="utf-8", errors="replace")
+    return platform.processor()

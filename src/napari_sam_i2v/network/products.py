@@ -7,15 +7,13 @@ in half the time when it is put as a 1 x 1 convolution.
 
 from __future__ import annotations
 
-import platform
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam_i2v.network.device import product_dtype
+from napari_sam_i2v.network.device import processor_facts, product_dtype
 
 __all__ = ["Linear", "attend", "linear", "multiplies_matrices"]
 
@@ -33,20 +31,13 @@ def convolution_is_faster() -> bool:
         return False
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
-    return "AuthenticAMD" in _described()
+    return "AuthenticAMD" in processor_facts()
 
 
 @lru_cache(maxsize=8)
 def multiplies_matrices(dtype: torch.dtype) -> bool:
     """Whether this processor has units that multiply matrices of that type (Intel's AMX)."""
-    return dtype == torch.bfloat16 and "amx_bf16" in _described()
-
-
-@lru_cache(maxsize=1)
-def _described() -> str:
-    """What the system says of its processor."""
-    listed = Path("/proc/cpuinfo")
-    return listed.read_text() if listed.exists() else platform.processor()
+    return dtype == torch.bfloat16 and "amx_bf16" in processor_facts()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

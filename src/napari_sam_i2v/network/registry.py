@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from napari_sam_i2v.network.config import DEFAULT_VARIANT, get_config
 
-__all__ = ["MODELS", "WEIGHTS_SUFFIXES", "ModelInfo"]
+__all__ = ["MODELS", "WEIGHTS_SUFFIXES", "ModelInfo", "published"]
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth")
 """Endings of files that `load_model` reads."""
@@ -80,3 +80,8 @@ MODELS: Mapping[str, ModelInfo] = MappingProxyType(
         ),
     }
 )
+
+
+def published() -> list[ModelInfo]:
+    """Models that do not come with the package."""
+    return [info for info in MODELS.values() if info.file is None]

@@ -12,9 +12,8 @@ from qtpy.QtCore import QPoint
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from napari_sam_i2v.downloads import published
 from napari_sam_i2v.network.installed import find_installed
-from napari_sam_i2v.network.registry import ModelInfo
+from napari_sam_i2v.network.registry import ModelInfo, published
 from napari_sam_i2v.widget.choices import Choices, weights_in
 from napari_sam_i2v.widget.download_dialog import DownloadDialog, ask_for_weights
 from napari_sam_i2v.widget.wording import VIEWS

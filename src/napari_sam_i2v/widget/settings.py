@@ -12,9 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from napari_sam_i2v.downloads import published
 from napari_sam_i2v.network.installed import data_folder, find_installed
-from napari_sam_i2v.network.registry import ModelInfo
+from napari_sam_i2v.network.registry import ModelInfo, published
 
 __all__ = ["ADDRESSES", "CHOICES", "PLUGIN", "Settings", "read_settings"]
 
