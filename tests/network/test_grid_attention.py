@@ -9,7 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_sam_i2v.network.attention import Attention, rotary_frequencies, rotary_grid, rotate
+from napari_sam_i2v.network.attention import (
+    Attention,
+    angles,
+    rotary_frequencies,
+    rotary_grid,
+    rotate,
+)
 from napari_sam_i2v.network.grid_attention import GridReader, TurnedKeys
 from napari_sam_i2v.network.memory_attention import MemoryTokens
 
@@ -160,7 +166,7 @@ def test_slow_channels_are_interpolated_to_the_precision_of_numbers(width: int, 
     frequencies = rotary_frequencies(width)
     inputs, query = torch.randn(5, width // 2), torch.randn(9, width // 2)
     angle = torch.outer(torch.arange(side), frequencies)
-    turned = rotate(inputs[:, None].expand(-1, side, -1), (angle.cos(), angle.sin()))
+    turned = rotate(inputs[:, None].expand(-1, side, -1), angles(angle))
     wanted = turned.double().transpose(0, 1) @ query.double().t()
     keys = TurnedKeys.of(inputs, frequencies, side, torch.float32)
     found = keys.ask(query)

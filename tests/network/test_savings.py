@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from napari_sam_i2v.network import image_encoder
+from napari_sam_i2v.network.attention import FEW, LayerNorm2d, rotary_grid, rotate
+from napari_sam_i2v.network.checkpoints import load_model
 from napari_sam_i2v.network.image_encoder import MBConv, TinyViTBlock
 from napari_sam_i2v.network.sam_i2v import Memory
 from napari_sam_i2v.network.temporal import TemporalNet
@@ -46,6 +50,39 @@ def test_norms_folded_into_weights() -> None:
         written = trunk(x)
     for a, b in zip(folded, written, strict=True):
         close(a, b)
+
+
+@pytest.mark.parametrize("channels", [4, FEW, FEW + 1])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_norm_of_few_channels(channels: int, layout: torch.memory_format) -> None:
+    norm = LayerNorm2d(channels).requires_grad_(False)
+    norm.weight.normal_(), norm.bias.normal_()
+    x = (3 + 2 * torch.randn(2, channels, 5, 7)).contiguous(memory_format=layout)
+    kept = x.clone()
+    scale = (x.var(dim=1, keepdim=True, correction=0) + norm.eps).sqrt()
+    wanted = (x - x.mean(dim=1, keepdim=True)) / scale
+    wanted = wanted * norm.weight[:, None, None] + norm.bias[:, None, None]
+    close(norm(x), wanted)  # with gradients
+    with torch.no_grad():
+        close(norm(x), wanted)
+    assert torch.equal(x, kept)
+
+
+def test_rotation_by_complex_numbers() -> None:
+    table = rotary_grid(16, 3, 2, torch.device("cpu"))
+    x = torch.randn(2, 15, 16)  # two whole multiples of the table, and three that do not turn
+    cos, sin = (part.repeat(2, 1) for part in table.unbind(-1))
+    a, b = x[:, :12, ::2], x[:, :12, 1::2]
+    found = rotate(x, table)
+    close(found[:, :12, ::2], a * cos - b * sin)
+    close(found[:, :12, 1::2], a * sin + b * cos)
+    assert torch.equal(found[:, 12:], x[:, 12:])
+
+
+def test_kernels_of_loaded_weights_are_laid_out_like_maps(weights: Path) -> None:
+    kernels = [m.weight for m in load_model(weights, device="cpu").modules()
+               if isinstance(m, torch.nn.Conv2d)]  # fmt: skip
+    assert kernels and all(k.is_contiguous(memory_format=torch.channels_last) for k in kernels)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 8), (10, 13)])

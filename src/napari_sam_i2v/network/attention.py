@@ -17,6 +17,7 @@ __all__ = [
     "Attention",
     "LayerNorm2d",
     "RotaryTable",
+    "angles",
     "rotary_frequencies",
     "rotary_grid",
     "rotate",
@@ -24,8 +25,10 @@ __all__ = [
     "sine_map",
 ]
 
-RotaryTable = tuple[Tensor, Tensor]
-"""Cosines and sines, each (tokens, width / 2)."""
+RotaryTable = Tensor
+"""Cosine and sine of each token's angles, (tokens, width / 2, 2)."""
+FEW = 16
+"""Channels, at most, that are faster normalised plane by plane than pixel by pixel."""
 
 
 class LayerNorm2d(nn.Module):
@@ -39,9 +42,24 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (B, C, H, W) over C."""
+        if self._takes_planes(x):
+            return self._by_plane(x)
         channels_last = x.permute(0, 2, 3, 1)
         normed = F.layer_norm(channels_last, self.weight.shape, self.weight, self.bias, self.eps)
         return normed.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def _takes_planes(x: Tensor) -> bool:
+        """Whether a map has few channels, each of which lies together."""
+        cpu = x.device.type == "cpu" and x.dtype == torch.float32
+        return cpu and x.shape[1] <= FEW and x.is_contiguous() and not torch.is_grad_enabled()
+
+    def _by_plane(self, x: Tensor) -> Tensor:
+        """Normalise all pixels of a plane at once, where torch would take them one by one."""
+        centred = x - x.mean(dim=1, keepdim=True)
+        scale = centred.square().mean(dim=1, keepdim=True).add_(self.eps).rsqrt_()
+        weight, bias = self.weight[:, None, None], self.bias[:, None, None]
+        return torch.addcmul(bias, centred.mul_(scale), weight)
 
 
 class MLP(nn.Module):
@@ -125,15 +143,22 @@ class Attention(nn.Module):
 
 def rotate(x_BNC: Tensor, table: RotaryTable) -> Tensor:
     """Rotate the channel pairs (2j, 2j+1) of the first whole multiples of the table's tokens."""
-    cos, sin = table
     batch, tokens, width = x_BNC.shape
-    copies = tokens // cos.shape[0]
-    rotated = copies * cos.shape[0]
-    pairs = x_BNC[:, :rotated].float().reshape(batch, copies, cos.shape[0], width // 2, 2)
-    a, b = pairs.unbind(-1)
-    turned = torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1)
+    copies = tokens // len(table)
+    rotated = copies * len(table)
+    pairs = x_BNC[:, :rotated].float().reshape(batch, copies, len(table), width // 2, 2)
+    if pairs.device.type == "cpu":  # others may lack complex numbers
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(table))
+    else:
+        (a, b), (cos, sin) = pairs.unbind(-1), table.unbind(-1)
+        turned = torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1)
     turned = turned.reshape(batch, rotated, width).to(x_BNC.dtype)
     return turned if rotated == tokens else torch.cat((turned, x_BNC[:, rotated:]), dim=1)
+
+
+def angles(angle: Tensor) -> RotaryTable:
+    """Rotary table of angles (tokens, width / 2) in radians."""
+    return torch.stack((angle.cos(), angle.sin()), dim=-1)
 
 
 def rotary_frequencies(width: int) -> Tensor:
@@ -150,14 +175,14 @@ def rotary_grid(width: int, columns: int, rows: int, device: torch.device) -> Ro
     Returns
     -------
     RotaryTable
-        Two float32 tensors (rows * columns, width / 2).
+        float32, for rows * columns tokens.
     """
     frequency = rotary_frequencies(width)
     index = torch.arange(rows * columns, dtype=torch.float32)
     x = torch.outer(index % columns, frequency)
     y = torch.outer(torch.div(index, columns, rounding_mode="floor"), frequency)
     angle = torch.cat((x, y), dim=1)
-    return angle.cos().to(device), angle.sin().to(device)
+    return angles(angle).to(device)
 
 
 @lru_cache(maxsize=32)

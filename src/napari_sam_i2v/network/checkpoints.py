@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_sam_i2v.errors import CheckpointError
 from napari_sam_i2v.network.config import (
@@ -121,6 +121,9 @@ def load_model(
     model = SamI2V(_config_for(weights, report.variant))
     model.load_state_dict({key: value.float() if value.is_floating_point() else value
                            for key, value in weights.items()})  # fmt: skip
+    for part in model.modules():
+        if isinstance(part, nn.Conv2d):  # laid out like the maps that it meets
+            part.weight.data = part.weight.contiguous(memory_format=torch.channels_last)
     return model.to(place).eval().requires_grad_(False)
 
 

@@ -32,7 +32,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from napari_sam_i2v.network.attention import Attention, RotaryTable, rotary_frequencies, rotate
+from napari_sam_i2v.network.attention import (
+    Attention,
+    RotaryTable,
+    angles,
+    rotary_frequencies,
+    rotate,
+)
 from napari_sam_i2v.network.kept import Kept
 from napari_sam_i2v.network.products import linear, multiplies_matrices
 
@@ -184,7 +190,7 @@ def _turned(inputs: Tensor, frequencies: Tensor, places: Tensor) -> Tensor:
     """Turn (W, C) by C / 2 frequencies, in radians per place, at S places: (S, W, C)."""
     angle = torch.outer(places.double(), frequencies.double()).float().to(inputs.device)
     copies = inputs[:, None].expand(-1, len(places), -1)
-    return rotate(copies, (angle.cos(), angle.sin())).transpose(0, 1)
+    return rotate(copies, angles(angle)).transpose(0, 1)
 
 
 def _cheapest(frequencies: Sequence[float], side: int) -> tuple[int, int]:

@@ -172,7 +172,9 @@ class SamI2V(nn.Module):
             (B, hidden_dim, h, w); with fine features, (B, hidden_dim + fine_dim * 16, h, w).
         """
         levels = self.encode_image(clip[:, :, -1]) if levels is None else levels
-        taps = [self.stem_taps(frame) for frame in clip.unbind(2)] if taps is None else taps
+        if taps is None:
+            frames = clip.transpose(1, 2)
+            taps = self.stem_taps(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]).unbind(1)
         feature = self.image_encoder.trunk_video(levels, taps)
         if not self.config.fine_dim:
             return feature
