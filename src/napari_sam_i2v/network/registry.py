@@ -62,7 +62,7 @@ MODELS: Mapping[str, ModelInfo] = MappingProxyType(
             licence="BSD-3-Clause",
             source="comes with napari-sam-i2v",
             file=f"{DEFAULT_VARIANT}.safetensors",
-            sha256="cdd878d1511ed1ad1fc42b31692a8e164f3f24d7eae389d3e6d9eb626e7f30b3",
+            sha256="a1e549a0627a4eb624dd71303d156b0cc99e154899cfe70d15582e31e65d2e7d",
         ),
         "sam-i2v": ModelInfo(
             name="sam-i2v",
