@@ -259,11 +259,12 @@ class FrameSource:
 
     def clip(self, indices: Sequence[int], views: Sequence[View]) -> Tensor:
         """Normalised clips (len(views), 3, len(indices), size, size), one per view."""
-        clips = torch.empty(len(views), 3, len(indices), self.size, self.size)
+        # What belongs to one frame lies together, as frames are looked at one by one.
+        clips = torch.empty(len(views), len(indices), 3, self.size, self.size)
         for clip, view in zip(clips, views, strict=True):
             for i, index in enumerate(indices):
-                clip[:, i] = self._image(index, view)
-        return clips
+                clip[i] = self._image(index, view)
+        return clips.transpose(1, 2)
 
     def close(self) -> None:
         """Stop reading ahead."""
