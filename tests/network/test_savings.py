@@ -56,7 +56,8 @@ def test_norms_folded_into_weights() -> None:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_norm_of_few_channels(channels: int, layout: torch.memory_format) -> None:
     norm = LayerNorm2d(channels).requires_grad_(False)
-    norm.weight.normal_(), norm.bias.normal_()
+    norm.weight.normal_()
+    norm.bias.normal_()
     x = (3 + 2 * torch.randn(2, channels, 5, 7)).contiguous(memory_format=layout)
     kept = x.clone()
     scale = (x.var(dim=1, keepdim=True, correction=0) + norm.eps).sqrt()

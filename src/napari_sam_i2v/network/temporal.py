@@ -67,24 +67,24 @@ class TemporalNet(nn.Module):
         for j, layer in enumerate(self.lns):
             norm = cast(nn.LayerNorm, layer)
             wanted = min(newest + ROUNDS - 1 - j, x.shape[1])
-            weight, bias, after, shift = self._scaled(j)
+            weight, bias, next_weight, next_bias = self._scaled(j)
             h = x[:, -(wanted + 1) :]
             h = F.layer_norm(h, h.shape[-1:], norm.weight, norm.bias, norm.eps * STEEP**2)
             h = _silu(self._within(h, weight, bias))
-            x = _silu(x[:, -wanted:] + self._across(h, after, shift, wanted))
+            x = _silu(x[:, -wanted:] + self._across(h, next_weight, next_bias, wanted))
         return (x / STEEP).permute(0, 4, 1, 2, 3)
 
     def _scaled(self, j: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Weights and biases of a round's convolutions, within a slice and across slices."""
         within, across = (cast(nn.Conv3d, conv) for conv in self.temporal_net[j].children())
+        bias, shift = cast(Tensor, within.bias), cast(Tensor, across.bias)
 
         def scale() -> tuple[Tensor, Tensor, Tensor]:
             weight = (within.weight[:, :, 0] * STEEP).contiguous(memory_format=torch.channels_last)
-            return weight, near * STEEP, after * STEEP
+            return weight, bias * STEEP, shift * STEEP
 
-        near, after = cast(Tensor, within.bias), cast(Tensor, across.bias)
-        weight, bias, following = self._steep[j].of(scale, within.weight, near, after)
-        return weight, bias, across.weight[..., 0], following
+        weight, steep_bias, steep_shift = self._steep[j].of(scale, within.weight, bias, shift)
+        return weight, steep_bias, across.weight[..., 0], steep_shift
 
     @staticmethod
     def _within(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
