@@ -167,6 +167,22 @@ def test_normalised_as_published() -> None:
     torch.testing.assert_close(normalise(images), wanted)
 
 
+def test_one_grey_plane_is_normalised_as_three() -> None:
+    plane = torch.rand(1, 4, 4) * 255
+    torch.testing.assert_close(normalise(plane), normalise(plane.expand(3, 4, 4)), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("gamma", [0.4, 0.71, 1.0])
+def test_brightened_by_a_power_that_leaves_black_and_white(gamma: float) -> None:
+    image = np.linspace(0, 255, 100, dtype=np.float32)
+    before = image.copy()
+    bright = Contrast(0, 255, gamma).brighten(image)
+    wanted = 255 * (image.astype(np.float64) / 255) ** gamma
+    np.testing.assert_allclose(bright, wanted, rtol=0, atol=1e-3)
+    assert (bright[0], bright[-1]) == (0, 255)
+    np.testing.assert_array_equal(image, before)
+
+
 def test_clip_has_its_axes_in_order() -> None:
     movie = noise(5)
     source = FrameSource(movie, Contrast(0, 255), 16)

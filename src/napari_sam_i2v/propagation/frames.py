@@ -87,7 +87,9 @@ class Contrast:
         """Apply `gamma` to an image of 0 .. 255."""
         if self.gamma == 1:
             return image
-        return np.power(image * np.float32(1 / 255), np.float32(self.gamma)) * np.float32(255)
+        # A power by way of logarithms takes an eighth of numpy's time; that of 0 is 0.
+        share = torch.from_numpy(image * np.float32(1 / 255))
+        return share.log2_().mul_(self.gamma).exp2_().mul_(255).numpy()
 
 
 def estimate_contrast(
@@ -162,30 +164,37 @@ def network_image(
     frame: NDArray[Any], view: View, size: int, contrast: Contrast | None
 ) -> NDArray[np.float32]:
     """Cut a view out of a frame and resize it, as published, to (3, size, size) in 0 .. 255."""
+    return np.broadcast_to(_planes(frame, view, size, contrast), (3, size, size))
+
+
+def _planes(
+    frame: NDArray[Any], view: View, size: int, contrast: Contrast | None
+) -> NDArray[np.float32]:
+    """A view of a frame as `network_image` gives it; one plane (1, size, size) where it is grey."""
     crop = np.ascontiguousarray(frame[view.slices])
     if contrast is None:
         image = Image.fromarray(crop, "RGB" if crop.ndim == 3 else "L").convert("RGB")
-        resized = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
-        return resized.transpose(2, 0, 1).astype(np.float32)
+        return np.ascontiguousarray(_resized(image, size).transpose(2, 0, 1), dtype=np.float32)
     mapped = contrast.apply(crop)
-    planes = mapped[..., None] if mapped.ndim == 2 else mapped
-    out = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(planes[..., c])).resize(
-                (size, size), Image.Resampling.BICUBIC
-            )
-        )
-        for c in range(planes.shape[-1])
-    ]
-    stacked = contrast.brighten(np.clip(np.stack(out), 0, 255))
-    return np.broadcast_to(stacked, (3, size, size)) if len(out) == 1 else stacked
+    planes = [mapped] if mapped.ndim == 2 else [mapped[..., c] for c in range(mapped.shape[-1])]
+    images = (Image.fromarray(np.ascontiguousarray(plane)) for plane in planes)
+    out = np.stack([_resized(image, size) for image in images])
+    return contrast.brighten(out.clip(0, 255, out=out))
+
+
+def _resized(image: Image.Image, size: int) -> NDArray[Any]:
+    """Pixels of an image that is brought to (size, size)."""
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Scale images (..., 3, S, S) from 0 .. 255 to the network's input."""
+    """Scale images (..., 3, S, S) from 0 .. 255 to the network's input.
+
+    Grey ones may be given as one plane (..., 1, S, S); they become three.
+    """
     mean = torch.tensor(IMAGE_MEAN, device=images.device)[:, None, None]
     std = torch.tensor(IMAGE_STD, device=images.device)[:, None, None]
-    return (images / 255 - mean) / std
+    return (images / 255 - mean).div_(std)
 
 
 class FrameSource:
@@ -278,9 +287,9 @@ class FrameSource:
         key = (index, view)
         if key not in self._images:
             frame = self.frame(index)
-            image = network_image(frame, view, self.size, self.contrast)
             # One image at a time: its intermediate results stay in the processor's cache.
-            self._images[key] = normalise(torch.from_numpy(np.ascontiguousarray(image)))
+            planes = torch.from_numpy(_planes(frame, view, self.size, self.contrast))
+            self._images[key] = normalise(planes)
             # Enough for a clip through one view; other views rarely come back.
             while len(self._images) > self.keep:
                 self._images.popitem(last=False)

@@ -7,6 +7,7 @@ looks just like it. What surrounds the object tells how far it all has gone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +58,7 @@ def correlated_shift(
     along each axis. Fading makes small shifts the more likely ones, and large ones come out a
     little short. (0, 0) unless the pictures agree better with the shift than without.
     """
-    side = before.shape[0]
-    fade = np.hanning(side + 2)[1:-1]
-    fade = (fade[:, None] * fade).astype(np.float32)
+    fade = _fade(before.shape[0])
     first, second = ((image - image.mean()) * fade for image in (before, after))
     near = _correlate(first, second, reach)
     y, x = (int(v) - reach for v in np.unravel_index(int(near.argmax()), near.shape))
@@ -67,11 +66,20 @@ def correlated_shift(
     return (y, x) if better > GAIN else (0, 0)
 
 
+@lru_cache(maxsize=4)
+def _fade(side: int) -> NDArray[np.float32]:
+    """Weights (side, side) of a picture's pixels that fall to nothing at its edges."""
+    along = np.hanning(side + 2)[1:-1]
+    fade = np.outer(along, along).astype(np.float32)
+    fade.flags.writeable = False
+    return fade
+
+
 def _correlate(
     first: NDArray[np.floating], second: NDArray[np.floating], reach: int
 ) -> NDArray[np.floating]:
     """Cross-correlation (2 reach + 1, 2 reach + 1) of two pictures, no shift in the middle."""
-    size = tuple(2 * n for n in first.shape)
+    size = tuple(n + reach for n in first.shape)  # what is shifted further comes around the edge
     product = np.conj(np.fft.rfft2(first, size)) * np.fft.rfft2(second, size)
     around = np.arange(-reach, reach + 1)
     return np.fft.irfft2(product, size)[np.ix_(around, around)]
