@@ -369,6 +369,22 @@ def test_paint_on_a_locked_object_is_put_back_and_said(controller: TrackControll
     assert len(controller.prompt_layers.points.data) == 2  # the refused click is gone again
 
 
+def test_a_click_that_finds_nothing_says_so_until_one_finds_something(
+    controller: TrackController,
+) -> None:
+    told = Told(controller)
+    click(controller, 0, 2, 60)
+    assert not planes(controller)[0].any()
+    assert told.notes[-1] == (
+        "Nothing was found for object 1 on frame 0: click nearer to its middle, draw a box around "
+        "it, or paint it."
+    )
+    click(controller, 1, 16, 12)
+    assert planes(controller)[1].any()
+    assert told.notes[-1] == ""
+    assert told.problems == []
+
+
 def test_a_click_on_what_another_object_was_tracked_to_says_what_to_do(
     controller: TrackController,
 ) -> None:

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import PromptError
 
-__all__ = ["MAX_OBJECT_ID", "Prompt", "PromptBook", "clicks", "confines", "positive_points"]
+__all__ = [
+    "MAX_OBJECT_ID",
+    "Prompt",
+    "PromptBook",
+    "clicks",
+    "confines",
+    "points_out",
+    "positive_points",
+]
 
 MAX_OBJECT_ID = 65_535
 """Label images are written as uint16."""
@@ -267,6 +275,11 @@ def positive_points(rounds: Iterable[Prompt]) -> NDArray[np.float64]:
     """Positive points (N, 2) of some rounds."""
     points, positive = clicks(rounds)
     return points[positive]
+
+
+def points_out(rounds: Sequence[Prompt]) -> bool:
+    """Whether points or boxes say where the object is, and not only where it is not."""
+    return any(prompt.box is not None for prompt in rounds) or len(positive_points(rounds)) > 0
 
 
 def confines(rounds: Sequence[Prompt]) -> tuple[float, float, float, float] | None:

@@ -18,7 +18,7 @@ from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
 from napari_sam_i2v.propagation.motion import moved_views
 from napari_sam_i2v.propagation.obeying import obeying
-from napari_sam_i2v.propagation.prompts import Prompt, positive_points
+from napari_sam_i2v.propagation.prompts import Prompt, points_out, positive_points
 from napari_sam_i2v.propagation.seen import Seen
 from napari_sam_i2v.propagation.settling import settle
 from napari_sam_i2v.propagation.sizes import size_weight
@@ -191,7 +191,7 @@ class Propagator:
         found = [(feature, one) for one in ask(feature, view=view, recalled=recalled)]
         if self.view_mode != "frame" and all(prompt.mask is None for prompt in rounds):
             found += [(feature, one) for one in ask(feature, view=view)]
-            if _points_out(rounds):
+            if points_out(rounds):
                 feature, view = self._first_look(track, index)
                 found += [(feature, one) for one in self.engine.offers(feature, rounds, view)]
         known = [a.paste().area for x, a in track.answers.items() if x != index]
@@ -547,11 +547,6 @@ def _doubted(answer: Answer, seen: Seen | None) -> Answer:
     """A tracked answer, with what is to be expected of it after what was seen last."""
     mask = answer.paste()
     return answer if seen is None or not mask.area else answer.expecting(seen.expected_iou(mask))
-
-
-def _points_out(rounds: Sequence[Prompt]) -> bool:
-    """Whether prompts say where the object is, and not only where it is not."""
-    return any(prompt.box is not None for prompt in rounds) or len(positive_points(rounds)) > 0
 
 
 def _holds(view: View, points: np.ndarray) -> bool:

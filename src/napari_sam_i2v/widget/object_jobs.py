@@ -9,10 +9,10 @@ import numpy as np
 
 from napari_sam_i2v.errors import PromptError
 from napari_sam_i2v.measure.divisions import ProposedDivision, two_parts
+from napari_sam_i2v.propagation.prompts import Prompt, points_out
 from napari_sam_i2v.widget.desk import Event, Job, Said
 
 if TYPE_CHECKING:
-    from napari_sam_i2v.propagation.prompts import Prompt
     from napari_sam_i2v.widget.opening import Kept
     from napari_sam_i2v.workbench import Workbench
 
@@ -119,7 +119,8 @@ def prompts_job(
 ) -> Job:
     """Make these rounds all that an object is prompted with on a frame.
 
-    If others keep most of what it is found on, that is said, and what can be done.
+    If nothing is found, or others keep most of what it is found on, that is said, and what can
+    be done. Otherwise what was said before is not true any more, and goes.
 
     Parameters
     ----------
@@ -134,8 +135,18 @@ def prompts_job(
         whole = not rounds and bench.session.prompts.frames(object_id) == (frame,)
         result = bench.set_prompts(object_id, frame, rounds, wanted=wanted(("prompt", key)))
         yield from range(bench.session.n_frames) if whole else [frame]
-        if result is not None and (keepers := result.keepers(object_id)):
-            yield Said(_hidden(object_id, keepers[0], bench.session.locks.holds(keepers[0], frame)))
+        if result is None:
+            return
+        if keepers := result.keepers(object_id):
+            locked = bench.session.locks.holds(keepers[0], frame)
+            yield Said(_hidden(object_id, keepers[0], locked))
+        elif not result.masks[object_id].area and points_out(rounds):
+            yield Said(
+                f"Nothing was found for object {object_id} on frame {frame}: click nearer to its "
+                "middle, draw a box around it, or paint it."
+            )
+        else:
+            yield Said("")
 
     return Job(act, key=("prompt", key))
 
