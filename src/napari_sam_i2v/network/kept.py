@@ -17,9 +17,9 @@ class Kept(Generic[_Value]):
     """One value that follows from some tensors, kept for as long as they stay as they are."""
 
     def __init__(self) -> None:
-        self._state: tuple[Hashable, ...] = ()
-        self._tensors: tuple[Tensor, ...] = ()  # held, so that no other takes their place
-        self._value: _Value | None = None
+        # State and value at once: another thread must not see one without the other. The tensors
+        # are held, so that no other takes their place.
+        self._kept: tuple[tuple[Hashable, ...], tuple[Tensor, ...], _Value] | None = None
 
     def of(
         self, make: Callable[[], _Value], *tensors: Tensor, also: tuple[Hashable, ...] = ()
@@ -44,6 +44,7 @@ class Kept(Generic[_Value]):
         if torch.is_grad_enabled() or any(t.is_inference() for t in tensors):
             return make()
         state = (*also, *((t.data_ptr(), t._version) for t in tensors))
-        if self._value is None or state != self._state:
-            self._state, self._tensors, self._value = state, tensors, make()
-        return self._value
+        kept = self._kept
+        if kept is None or kept[0] != state:
+            kept = self._kept = (state, tensors, make())
+        return kept[2]
