@@ -382,6 +382,10 @@ def test_a_click_that_finds_nothing_says_so_until_one_finds_something(
     click(controller, 1, 16, 12)
     assert planes(controller)[1].any()
     assert told.notes[-1] == ""
+    controller.propagate()
+    drive(controller)
+    click(controller, 2, 16, 14)
+    assert told.notes[-1].endswith("frames tracked.")
     assert told.problems == []
 
 

@@ -65,10 +65,15 @@ class Stood:
 
 @dataclass(frozen=True)
 class Said:
-    """A sentence for the user; a problem is one that asks to do something."""
+    """A sentence for the user; a problem is one that asks to do something.
+
+    One that is `passing` holds until the next prompt is answered. Without text it takes away such
+    a one, and no other.
+    """
 
     text: str
     problem: bool = False
+    passing: bool = False
 
 
 @dataclass(frozen=True)

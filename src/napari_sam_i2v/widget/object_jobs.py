@@ -13,6 +13,8 @@ from napari_sam_i2v.propagation.prompts import Prompt, points_out
 from napari_sam_i2v.widget.desk import Event, Job, Said
 
 if TYPE_CHECKING:
+    from napari_sam_i2v.propagation.progress import Locks
+    from napari_sam_i2v.propagation.session import FrameResult
     from napari_sam_i2v.widget.opening import Kept
     from napari_sam_i2v.workbench import Workbench
 
@@ -120,7 +122,7 @@ def prompts_job(
     """Make these rounds all that an object is prompted with on a frame.
 
     If nothing is found, or others keep most of what it is found on, that is said, and what can
-    be done. Otherwise what was said before is not true any more, and goes.
+    be done.
 
     Parameters
     ----------
@@ -135,18 +137,8 @@ def prompts_job(
         whole = not rounds and bench.session.prompts.frames(object_id) == (frame,)
         result = bench.set_prompts(object_id, frame, rounds, wanted=wanted(("prompt", key)))
         yield from range(bench.session.n_frames) if whole else [frame]
-        if result is None:
-            return
-        if keepers := result.keepers(object_id):
-            locked = bench.session.locks.holds(keepers[0], frame)
-            yield Said(_hidden(object_id, keepers[0], locked))
-        elif not result.masks[object_id].area and points_out(rounds):
-            yield Said(
-                f"Nothing was found for object {object_id} on frame {frame}: click nearer to its "
-                "middle, draw a box around it, or paint it."
-            )
-        else:
-            yield Said("")
+        if result is not None:
+            yield Said(_unlike(result, rounds, key, bench.session.locks), passing=True)
 
     return Job(act, key=("prompt", key))
 
@@ -164,6 +156,19 @@ def painted_job(object_id: int, frame: int, before: np.ndarray, kept: Kept) -> J
         return [frame]
 
     return Job(act, shows=True)
+
+
+def _unlike(result: FrameResult, rounds: Sequence[Prompt], key: Key, locks: Locks) -> str:
+    """Say what is not as a prompt has it, and what can be done; nothing if all is well."""
+    object_id, frame = key
+    if keepers := result.keepers(object_id):
+        return _hidden(object_id, keepers[0], locks.holds(keepers[0], frame))
+    if points_out(rounds) and not result.masks[object_id].area:
+        return (
+            f"Nothing was found for object {object_id} on frame {frame}: click nearer to its "
+            "middle, draw a box around it, or paint it."
+        )
+    return ""
 
 
 def _hidden(object_id: int, keeper: int, locked: bool) -> str:

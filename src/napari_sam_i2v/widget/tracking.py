@@ -86,6 +86,7 @@ class TrackController:
         self._shown: dict[Key, tuple[Prompt, ...]] = {}
         self._names: dict[int, str] = {}
         self._proposals: list[ProposedDivision] = []
+        self._said_passing = False
         self._current = 1
         self._undrawn: set[int] = set()
         self._latest: int | None = None  # frame of a pass that was not shown yet
@@ -598,7 +599,7 @@ class TrackController:
         elif isinstance(event, Stood):
             self._on_stood(event)
         elif isinstance(event, Said):
-            (self.problem if event.problem else self.note).emit(event.text)
+            self._on_said(event)
         elif isinstance(event, Found):
             self._on_found(event)
         self._tell_busy()
@@ -636,6 +637,11 @@ class TrackController:
         self.objects_changed.emit()
         self.history_changed.emit()
         self.curves_changed.emit()
+
+    def _on_said(self, event: Said) -> None:
+        if event.text or not event.passing or self._said_passing:
+            self._said_passing = event.passing
+            (self.problem if event.problem else self.note).emit(event.text)
 
     def _on_found(self, event: Found) -> None:
         if event.name == "tracks" and self.image is not None:
