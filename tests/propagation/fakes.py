@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,9 @@ class BrightEngine(Engine):
             crop = torch.from_numpy(source.frame(index)[view.slices].astype(np.float32))
             features.append(F.interpolate(crop[None, None], size=(side, side))[0])
         return features
+
+    def encoding(self, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def prompt(
         self,

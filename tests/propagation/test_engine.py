@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -80,16 +81,54 @@ def test_a_frame_is_encoded_once(source: FrameSource, monkeypatch: pytest.Monkey
     assert not engine._features[source]
 
 
-def test_clips_of_the_whole_frame_share_what_frames_add(source: FrameSource) -> None:
+@pytest.mark.parametrize("view", [WHOLE, View(3, 5, 32, 36)])
+def test_clips_through_one_view_share_what_frames_add(source: FrameSource, view: View) -> None:
     """Wherever a pass comes from, a frame's feature is that of its clip."""
     engine = Engine(tiny.shared())
     for t in (0, 1, 2, 5, 4, 9):
-        found = engine.encode(source, t, [WHOLE])[0]
-        clip = source.clip(clip_indices(t, engine.config.clip_length), [WHOLE])
+        # Others are looked through at times, too.
+        views = [view, View(t % 3, 0, 32, 32), view]
+        found = engine.encode(source, t, views)
+        indices = clip_indices(t, engine.config.clip_length)
         with torch.inference_mode():
-            wanted = engine.model.encode_frame(clip)[0]
-        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
-        assert len(engine._taps[source]) <= engine.config.clip_length
+            wanted = engine.model.encode_frame(source.clip(indices, views))
+        torch.testing.assert_close(torch.stack(found), wanted, atol=1e-4, rtol=1e-4)
+        assert engine._taps[source].keys() == {*indices}
+
+
+def test_frames_are_cut_out_once_for_a_window_that_stays(
+    source: FrameSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(tiny.shared())
+    looked: list[tuple[int, View]] = []
+    clip = source.clip
+
+    def spied(indices: Sequence[int], views: Sequence[View]) -> Tensor:
+        looked.extend((i, view) for i in indices for view in views)
+        return clip(indices, views)
+
+    monkeypatch.setattr(source, "clip", spied)
+    stays = View(0, 0, 32, 32)
+    for t in range(6):
+        engine.encode(source, t, [stays, View(0, t, 32, 32)])
+    assert sum(view == stays for _, view in looked) == 6
+    assert len(looked) > 12, "a window that moves sees earlier frames anew"
+
+
+def test_what_frames_add_is_kept_within_bounds(
+    source: FrameSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without room for it, it is computed anew, and comes out the same."""
+    views = [WHOLE, View(0, 0, 32, 32), View(2, 3, 32, 32)]
+    roomy, narrow = Engine(tiny.shared()), Engine(tiny.shared())
+    for t in range(6):
+        wanted = roomy.encode(source, t, views)
+        size = engine_module._size(roomy._taps[source].values())
+        monkeypatch.setattr(engine_module, "KEPT_TAPS", size // 2)
+        found = narrow.encode(source, t, views)
+        torch.testing.assert_close(torch.stack(found), torch.stack(wanted), atol=1e-4, rtol=1e-4)
+        assert engine_module._size(narrow._taps[source].values()) <= size // 2
+        monkeypatch.undo()
 
 
 def test_objects_in_one_view_are_tracked_together(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_sam_i2v.propagation import motion
 from napari_sam_i2v.propagation.frames import Contrast, FrameSource
-from napari_sam_i2v.propagation.motion import correlated_shift, moved_views
+from napari_sam_i2v.propagation.motion import FieldMotion, correlated_shift
 from napari_sam_i2v.propagation.view import View
 
 
@@ -53,7 +56,7 @@ def source(jump: tuple[int, int]) -> FrameSource:
 
 def test_windows_move_with_the_field() -> None:
     views = [View(30, 30, 40, 40), View(10, 40, 32, 32), View.whole((100, 100))]
-    moved = moved_views(source((7, -5)), 1, views)
+    moved = FieldMotion(source((7, -5))).moved(1, views)
     for before, after in zip(views[:2], moved[:2], strict=True):
         assert (after.height, after.width) == (before.height, before.width)
         assert after.y - before.y == pytest.approx(7, abs=1.5)
@@ -63,10 +66,32 @@ def test_windows_move_with_the_field() -> None:
 
 def test_windows_stay_inside_the_frame_and_on_the_first_frame() -> None:
     views = [View(60, 60, 40, 40)]
-    assert moved_views(source((7, 5)), 1, views) == [View(60, 60, 40, 40)]
-    assert moved_views(source((7, -5)), 0, [View(30, 30, 40, 40)]) == [View(30, 30, 40, 40)]
+    assert FieldMotion(source((7, 5))).moved(1, views) == [View(60, 60, 40, 40)]
+    assert FieldMotion(source((7, -5))).moved(0, [View(30, 30, 40, 40)]) == [View(30, 30, 40, 40)]
 
 
 def test_a_still_field_moves_nothing() -> None:
     views = [View(30, 30, 40, 40), View(5, 7, 33, 50)]
-    assert moved_views(source((0, 0)), 1, views) == views
+    assert FieldMotion(source((0, 0))).moved(1, views) == views
+
+
+def test_a_window_that_stays_is_cut_out_once_per_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it showed is compared with what comes next; a pass that goes back sees the same."""
+    movie = np.stack([np.roll(texture(seed=t // 2), t, 0)[:100, :100] for t in range(6)])
+    window = View(30, 30, 40, 40)
+    wanted = [
+        FieldMotion(FrameSource(movie, Contrast(0, 255), 32)).moved(t, [window]) for t in range(6)
+    ]
+    cut: list[View] = []
+    original = motion.view_planes
+
+    def spied(frame: np.ndarray, view: View, *options: Any) -> np.ndarray:
+        cut.append(view)
+        return original(frame, view, *options)
+
+    monkeypatch.setattr(motion, "view_planes", spied)
+    field = FieldMotion(FrameSource(movie, Contrast(0, 255), 32))
+    assert [field.moved(t, [window]) for t in range(1, 6)] == wanted[1:]
+    assert len(cut) == 6
+    assert [field.moved(t, [window]) for t in (2, 2, 4, 1)] == [wanted[t] for t in (2, 2, 4, 1)]
+    assert sum(len(some) for some in field._pictures.values()) <= 2

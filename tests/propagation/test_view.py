@@ -13,6 +13,7 @@ from napari_sam_i2v.propagation.view import (
     box_size,
     click_views,
     place,
+    steady,
     window,
 )
 
@@ -146,3 +147,28 @@ def test_bounding_box_is_tight() -> None:
 
 def test_box_size_is_the_longer_side() -> None:
     assert box_size((2, 3, 5, 10)) == 7
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"),
+    [
+        (View(50, 60, 40, 40), True),
+        (View(52, 58, 40, 40), True),
+        (View(53, 60, 40, 40), False),
+        (View(50, 57, 40, 40), False),
+        (View(48, 58, 44, 44), True),
+        (View(47, 57, 46, 46), False),
+        (View(52, 62, 36, 36), False),
+        (View(0, 0, 200, 200), False),
+    ],
+)
+def test_a_window_stays_where_it_is_nearly_right(wanted: View, kept: bool) -> None:
+    view = View(50, 60, 40, 40)
+    assert steady(view, wanted) == (view if kept else wanted)
+
+
+def test_a_window_that_drifts_is_not_kept_for_ever() -> None:
+    view = View(50, 60, 40, 40)
+    for y in range(50, 80):
+        view = steady(view, View(y, 60, 40, 40))
+        assert abs(view.y - y) <= 2

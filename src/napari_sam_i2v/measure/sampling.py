@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 import napari_sam_i2v
+from napari_sam_i2v.propagation.ahead import THREAD
 
 __all__ = ["module_of", "sampled"]
 
@@ -24,11 +25,14 @@ EVERY = 0.005
 SERVANTS = {"network/attention.py", "network/grid_attention.py"}
 """Modules that work for several others: their time counts for whoever called them."""
 ELSEWHERE = "other"
+WAITING = "propagation/ahead.py"
 
 
 @contextmanager
 def sampled(*, wanted: bool = True) -> Iterator[dict[str, float]]:
     """Sample the calling thread; the dict given fills with module -> share of time at the end.
+
+    The thread that looks ahead for it counts, too.
 
     On a GPU, work goes on after the call that asked for it: start Python with
     `CUDA_LAUNCH_BLOCKING=1` to see it where it belongs.
@@ -39,11 +43,16 @@ def sampled(*, wanted: bool = True) -> Iterator[dict[str, float]]:
         return
     counts: Counter[str] = Counter()
     done = threading.Event()
-    target = threading.get_ident()
+    caller = threading.current_thread()
 
     def sample() -> None:
         while not done.wait(EVERY):
-            counts[module_of(sys._current_frames().get(target))] += 1
+            frames = sys._current_frames()
+            ahead = [t for t in threading.enumerate() if t.name.startswith(THREAD)]
+            at_work = {module_of(frames.get(t.ident or 0)) for t in ahead} - {ELSEWHERE}
+            named = module_of(frames.get(caller.ident or 0))
+            # Whoever waits for the other is not at work.
+            counts.update(at_work if at_work and named == WAITING else [named, *at_work])
 
     sampler = threading.Thread(target=sample, name="sam-i2v-sampler", daemon=True)
     sampler.start()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
@@ -20,6 +21,7 @@ from napari_sam_i2v.network.memory_filter import Selection
 from napari_sam_i2v.network.prompt_encoder import BOX_CORNERS
 from napari_sam_i2v.network.sam_i2v import ABSENT, LOGIT_CLAMP, MASK_LOGIT, Decoded, SamI2V
 from napari_sam_i2v.network.temporal import clip_indices
+from napari_sam_i2v.propagation.ahead import Lookahead
 from napari_sam_i2v.propagation.answer import Answer, fill_holes
 from napari_sam_i2v.propagation.choosing import fitting_masks, steady_masks
 from napari_sam_i2v.propagation.frames import FrameSource
@@ -40,16 +42,22 @@ TOKENS_AT_ONCE = 2**17
 """Memory tokens attended to in one batch: bounds temporaries to some hundred MB."""
 PIXELS_AT_ONCE = 2**20
 """Network input pixels encoded in one batch."""
+PIXELS_AHEAD = 2**16
+"""Network input pixels of the next frame that are encoded beside this one, at most: one window."""
 MOST_AT_ONCE = 2**16
 """Objects in one batch, whatever their size; less once a device had not enough memory."""
 KEPT_FRAMES = 4
 """Frames whose features are kept: clicks mostly go to a frame that is looked at already."""
 KEPT_BYTES = 2**26
 """Size of the features that are kept, at most."""
+KEPT_TAPS = 2**27
+"""Bytes of what frames add to clips that are kept, at most."""
 
 _Value = TypeVar("_Value")
 _Item = TypeVar("_Item")
 _BySource: TypeAlias = WeakKeyDictionary[FrameSource, _Value]
+_ByView: TypeAlias = dict[tuple[View, _Value], Tensor]
+"""What is seen through views, and how it was computed: alone, or by how many threads."""
 
 
 class Engine:
@@ -72,49 +80,129 @@ class Engine:
         self.model, self.precision, self.published = model, precision, published
         self.config = model.config
         self._most = MOST_AT_ONCE
+        self.ahead = Lookahead()
         # Both go with the source.
-        self._features: _BySource[OrderedDict[int, dict[View, Tensor]]] = WeakKeyDictionary()
-        self._taps: _BySource[dict[int, Tensor]] = WeakKeyDictionary()
+        self._features: _BySource[OrderedDict[int, _ByView[bool]]] = WeakKeyDictionary()
+        # What a frame adds to a clip is kept for the next clips through the same view.
+        self._taps: _BySource[dict[int, _ByView[int]]] = WeakKeyDictionary()
 
     def encode(self, source: FrameSource, index: int, views: Sequence[View]) -> list[Tensor]:
         """Video features (hidden_dim, h, w) of a frame through each view.
 
         Equal views share one. What was encoded lately is not encoded again.
         """
+        self.ahead.wait()
+        if self._are_few(len(views)):
+            return self.ahead.do(lambda: self._encode(source, index, views, alone=True))
+        return self._encode(source, index, views, alone=False)
+
+    def encoding(
+        self,
+        source: FrameSource,
+        index: int,
+        views: Callable[[], Sequence[View]] | None,
+        *,
+        objects: int,
+    ) -> AbstractContextManager[None]:
+        """Encode a frame beside what is done meanwhile, so that it is known when it is asked for.
+
+        Parameters
+        ----------
+        source, index
+            The frame.
+        views
+            Gives what it will probably be looked at through, on the other thread; None if
+            nothing is to be encoded.
+        objects
+            How many are answered meanwhile. Many keep all threads busy by themselves: nothing is
+            encoded then, nor on an accelerator.
+        """
+        if not self._are_few(objects):
+            return nullcontext()
+        if views is None:
+            return self.ahead.doing(None)
+        return self.ahead.doing(lambda: self._encode(source, index, views(), alone=True))
+
+    def _are_few(self, objects: int) -> bool:
+        """Whether so many are looked at one by one, on the thread that looks ahead.
+
+        The next frame's are always, so that nothing depends on whether they were foreseen, down
+        to the last bits: these differ by threads, and by what is in a batch.
+        """
+        small = objects * self.config.image_size**2 <= PIXELS_AHEAD
+        return small and self.ahead.threads > 1 and self.model.device.type == "cpu"
+
+    def _encode(
+        self, source: FrameSource, index: int, views: Sequence[View], *, alone: bool
+    ) -> list[Tensor]:
+        """Features of a frame through each view, one by one or in batches."""
         kept = self._features.setdefault(source, OrderedDict())
         features = kept.setdefault(index, {})
         kept.move_to_end(index)
-        missing = [view for view in dict.fromkeys(views) if view not in features]
+        found: dict[View, Tensor] = {}
+        for view in views:
+            for how in (alone, False):
+                if view not in found and (view, how) in features:
+                    found[view] = features[view, how]
+        missing = [view for view in dict.fromkeys(views) if view not in found]
         whole = View.whole(source.shape)
         batches = [[whole]] if whole in missing else []
         windows = [view for view in missing if view != whole]
-        batch = max(1, PIXELS_AT_ONCE // self.config.image_size**2)
+        batch = 1 if alone else max(1, PIXELS_AT_ONCE // self.config.image_size**2)
         batches += [windows[i : i + batch] for i in range(0, len(windows), batch)]
         for some in batches:
             encoded = self._fitting(some, lambda part: self._encoded(source, index, part))
-            features.update(zip(some, encoded, strict=True))
-        found = [features[view] for view in views]
+            found.update(zip(some, encoded, strict=True))
+        features.update({(view, alone): found[view] for view in missing})
         while len(kept) > KEPT_FRAMES or (kept and _size(kept.values()) > KEPT_BYTES):
             kept.popitem(last=False)
-        return found
+        return [found[view] for view in views]
 
     def forget(self, source: FrameSource) -> None:
         """Drop the features that are kept: what is encoded next does not depend on the past."""
+        self.ahead.wait()
         self._features.pop(source, None)
+        self._taps.pop(source, None)
 
     def _encoded(self, source: FrameSource, index: int, views: Sequence[View]) -> Tensor:
         """Features (len(views), hidden_dim, h, w) of a batch of views."""
-        indices, device = clip_indices(index, self.config.clip_length), self.model.device
-        if list(views) != [View.whole(source.shape)]:
-            return self.model.encode_frame(source.clip(indices, views).to(device)).float()
-        # The same view of every frame: what a frame adds to a clip is kept for the next clips.
-        known = self._taps.setdefault(source, {})
-        for i in {*indices} - known.keys():
-            known[i] = self.model.stem_taps(source.clip([i], views)[:, :, 0].to(device))
-        for old in [i for i in known if i not in indices]:
-            del known[old]
-        newest = source.clip([index], views).to(device)
-        return self.model.encode_frame(newest, taps=[known[i] for i in indices]).float()
+        indices = clip_indices(index, self.config.clip_length)
+        kept = self._taps.setdefault(source, {})
+        for old in kept.keys() - {*indices}:
+            del kept[old]
+        newest = self._images(source, index, views)
+        taps = {i: self._taps_of(source, i, views) for i in {*indices} - {index}}
+        taps[index] = self._taps_of(source, index, views, newest)
+        clip = [torch.stack(taps[i]) for i in indices]
+        return self.model.encode_frame(newest[:, :, None], taps=clip).float()
+
+    def _taps_of(
+        self,
+        source: FrameSource,
+        index: int,
+        views: Sequence[View],
+        images: Tensor | None = None,
+    ) -> list[Tensor]:
+        """What a frame adds to clips through each view; `images` of it where they are there.
+
+        One by one: the last bits must not depend on what else is looked at.
+        """
+        kept = self._taps[source]
+        known, threads = kept.setdefault(index, {}), torch.get_num_threads()
+        found = []
+        for k, view in enumerate(views):
+            taps = known.get((view, threads))
+            if taps is None:
+                image = self._images(source, index, [view]) if images is None else images[k : k + 1]
+                taps = self.model.stem_taps(image)[0]
+                if taps.nbytes * (1 + sum(map(len, kept.values()))) <= KEPT_TAPS:
+                    known[view, threads] = taps
+            found.append(taps)
+        return found
+
+    def _images(self, source: FrameSource, index: int, views: Sequence[View]) -> Tensor:
+        """What the network sees of a frame, (len(views), 3, S, S)."""
+        return source.clip([index], views)[:, :, 0].to(self.model.device)
 
     def prompt(
         self,
@@ -434,7 +522,7 @@ def _as_prompt(logits: Tensor | None) -> Tensor | None:
     return None if logits is None else logits[None].clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
 
 
-def _size(frames: Iterable[dict[View, Tensor]]) -> int:
+def _size(frames: Iterable[Mapping[Any, Tensor]]) -> int:
     """Bytes of the features of some frames."""
     return sum(feature.nbytes for features in frames for feature in features.values())
 

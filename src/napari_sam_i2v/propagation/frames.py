@@ -32,6 +32,7 @@ __all__ = [
     "estimate_contrast",
     "network_image",
     "normalise",
+    "view_planes",
 ]
 
 SAMPLED_FRAMES = 16
@@ -164,10 +165,10 @@ def network_image(
     frame: NDArray[Any], view: View, size: int, contrast: Contrast | None
 ) -> NDArray[np.float32]:
     """Cut a view out of a frame and resize it, as published, to (3, size, size) in 0 .. 255."""
-    return np.broadcast_to(_planes(frame, view, size, contrast), (3, size, size))
+    return np.broadcast_to(view_planes(frame, view, size, contrast), (3, size, size))
 
 
-def _planes(
+def view_planes(
     frame: NDArray[Any], view: View, size: int, contrast: Contrast | None
 ) -> NDArray[np.float32]:
     """A view of a frame as `network_image` gives it; one plane (1, size, size) where it is grey."""
@@ -288,7 +289,7 @@ class FrameSource:
         if key not in self._images:
             frame = self.frame(index)
             # One image at a time: its intermediate results stay in the processor's cache.
-            planes = torch.from_numpy(_planes(frame, view, self.size, self.contrast))
+            planes = torch.from_numpy(view_planes(frame, view, self.size, self.contrast))
             self._images[key] = normalise(planes)
             # Enough for a clip through one view; other views rarely come back.
             while len(self._images) > self.keep:

@@ -12,10 +12,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam_i2v.propagation.frames import FrameSource, network_image
+from napari_sam_i2v.propagation.frames import FrameSource, view_planes
 from napari_sam_i2v.propagation.view import View, window
 
-__all__ = ["SIDE", "correlated_shift", "moved_view", "moved_views"]
+__all__ = ["SIDE", "FieldMotion", "correlated_shift", "moved_view"]
 
 SIDE = 64
 """Side, in pixels, to which windows are reduced to be compared."""
@@ -25,28 +25,55 @@ GAIN = 0.05
 """How much better windows must agree, in correlation, for a shift to be believed."""
 
 
-def moved_views(source: FrameSource, index: int, views: Sequence[View]) -> list[View]:
-    """Move windows along with what they showed on the frame before.
+class FieldMotion:
+    """Moves windows along with what they showed on the frame before.
 
     Parameters
     ----------
     source
         Frames in the direction of the pass.
-    index
-        The frame to look at next.
-    views
-        Where each object was looked at, placed on what frame `index - 1` showed.
-
-    Returns
-    -------
-    list of View
-        Of the same sizes; views of the whole frame, and those of the first frame, stay.
     """
-    whole = View.whole(source.shape)
-    if index == 0:
-        return list(views)
-    moved = {view: _moved(source, index, view) for view in {*views} - {whole}}
-    return [moved.get(view, view) for view in views]
+
+    def __init__(self, source: FrameSource) -> None:
+        self.source = source
+        # A window that stays shows on this frame what it is compared with on the next.
+        self._pictures: dict[int, dict[View, NDArray[np.floating]]] = {}
+        self._moved: tuple[int, dict[View, View]] = (0, {})
+
+    def moved(self, index: int, views: Sequence[View]) -> list[View]:
+        """Give windows for a frame.
+
+        Parameters
+        ----------
+        index
+            The frame to look at next.
+        views
+            Where each object was looked at, placed on what frame `index - 1` showed.
+
+        Returns
+        -------
+        list of View
+            Of the same sizes; views of the whole frame, and those of the first frame, stay.
+        """
+        if index == 0:
+            return list(views)
+        if self._moved[0] != index:
+            self._moved = (index, {View.whole(self.source.shape): View.whole(self.source.shape)})
+            self._pictures = {i: self._pictures.get(i, {}) for i in (index - 1, index)}
+        moved = self._moved[1]
+        for view in views:
+            if view not in moved:
+                before, after = (self._picture(i, view) for i in (index - 1, index))
+                moved[view] = moved_view(view, before, after, self.source.shape)
+        return [moved[view] for view in views]
+
+    def _picture(self, index: int, view: View) -> NDArray[np.floating]:
+        """Brightness (`SIDE`, `SIDE`) of what a window shows of a frame."""
+        known = self._pictures[index]
+        if view not in known:
+            frame = self.source.frame(index)
+            known[view] = view_planes(frame, view, SIDE, self.source.contrast).mean(axis=0)
+        return known[view]
 
 
 def correlated_shift(
@@ -93,14 +120,6 @@ def _agreement(before: NDArray[np.floating], after: NDArray[np.floating], y: int
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / size if size > 0 else 0.0
-
-
-def _moved(source: FrameSource, index: int, view: View) -> View:
-    before, after = (
-        network_image(source.frame(i), view, SIDE, source.contrast).mean(axis=0)
-        for i in (index - 1, index)
-    )
-    return moved_view(view, before, after, source.shape)
 
 
 def moved_view(

@@ -16,7 +16,7 @@ from napari_sam_i2v.propagation.choosing import merit
 from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.memory_bank import MemoryBank, MemoryEntry
-from napari_sam_i2v.propagation.motion import moved_views
+from napari_sam_i2v.propagation.motion import FieldMotion
 from napari_sam_i2v.propagation.obeying import obeying
 from napari_sam_i2v.propagation.prompts import Prompt, points_out, positive_points
 from napari_sam_i2v.propagation.seen import Seen
@@ -31,6 +31,7 @@ from napari_sam_i2v.propagation.view import (
     box_size,
     click_views,
     place,
+    steady,
     window,
 )
 
@@ -83,6 +84,7 @@ class Propagator:
         self.view_mode: ViewMode = view
         self.strategy: FilterStrategy = strategy
         self.seed = seed
+        self._motion = FieldMotion(source)
         self._probed: dict[tuple[object, ...], Sequence[float]] = {}
 
     def run(
@@ -113,7 +115,8 @@ class Propagator:
             An index, and the answers of the objects that have started by then.
         """
         first = min(starts[track.object_id] for track in tracks)
-        for index in range(first, max(stops[track.object_id] for track in tracks)):
+        end = max(stops[track.object_id] for track in tracks)
+        for index in range(first, end):
             self.source.read_ahead(index + 1)
             active = [t for t in tracks if starts[t.object_id] <= index < stops[t.object_id]]
             masks = {t.object_id: held(t.object_id, index) for t in active} if held else {}
@@ -124,7 +127,8 @@ class Propagator:
                 if (mask := masks.get(track.object_id)) is not None
             ]
             others = [] if given is None else given(index)
-            yield index, self.step(free, index, [*others, *(m for m in stay if m is not None)])
+            certain = [*others, *(mask for mask in stay if mask is not None)]
+            yield index, self.step(free, index, certain, ahead=index + 1 < end)
 
     def _hold(self, track: Track, index: int, mask: np.ndarray) -> ObjectMask | None:
         """Remember a frame on which the object's mask (Y, X) is given; that mask, if not empty."""
@@ -140,14 +144,22 @@ class Propagator:
                 track.at = None  # the window is where that prompt is, not where a pass has come to
 
     def step(
-        self, tracks: Sequence[Track], index: int, given: Sequence[ObjectMask] = ()
+        self,
+        tracks: Sequence[Track],
+        index: int,
+        given: Sequence[ObjectMask] = (),
+        *,
+        ahead: bool = False,
     ) -> dict[int, Answer]:
-        """Answer one frame for all objects of a pass; `given` masks are others' for certain."""
+        """Answer one frame for all objects of a pass; `given` masks are others' for certain.
+
+        With `ahead`, the next frame may be looked at meanwhile.
+        """
         prompted = [track for track in tracks if index in track.rounds]
         tracked = [track for track in tracks if index not in track.rounds]
         answers = {track.object_id: self.answer(track, index) for track in prompted}
         answers |= self._track(
-            tracked, index, [*given, *(answer.paste() for answer in answers.values())]
+            tracked, index, [*given, *(answer.paste() for answer in answers.values())], ahead=ahead
         )
         for track in tracks:
             self._follow(track, answers[track.object_id], index, anew=index in track.rounds)
@@ -428,8 +440,12 @@ class Propagator:
 
     def _expected(self, tracks: Sequence[Track], index: int) -> list[View]:
         """Where tracked objects are looked at: where they were, moved along with the movie."""
-        views = [track.view or View.whole(self.source.shape) for track in tracks]
-        return views if self.view_mode == "frame" else moved_views(self.source, index, views)
+        self.engine.ahead.wait()
+        return self._moved([t.view or View.whole(self.source.shape) for t in tracks], index)
+
+    def _moved(self, views: list[View], index: int) -> list[View]:
+        """Views of the frame before, moved along with the movie to this one."""
+        return views if self.view_mode == "frame" else self._motion.moved(index, views)
 
     def _handed(self, track: Track, view: View | None = None) -> np.ndarray | None:
         """An object's mask on the frame before, as `view` shows it; None if there is none.
@@ -486,7 +502,8 @@ class Propagator:
             return
         half = track.size / 2
         y, x = (mask.box[0] + mask.box[2]) / 2, (mask.box[1] + mask.box[3]) / 2
-        track.view = self.placed((y - half, x - half, y + half, x + half))
+        placed = self.placed((y - half, x - half, y + half, x + half))
+        track.view = placed if anew else steady(answer.view, placed)
 
     def _lose(self, track: Track, frames: int) -> None:
         """Let the window of an object that was not seen on some more frames stay and grow."""
@@ -497,18 +514,38 @@ class Propagator:
         if track.lost and track.size:
             grown = track.size * self.engine.config.window_scale
             grown *= min(GROWTH_WHEN_LOST**track.lost, 2.0)
-            track.view = window(_centre(track.view), grown, shape)
+            track.view = window(track.view.centre, grown, shape)
 
     # ---- memory ---------------------------------------------------------------------------
 
     def _track(
-        self, tracks: Sequence[Track], index: int, given: Sequence[ObjectMask]
+        self, tracks: Sequence[Track], index: int, given: Sequence[ObjectMask], *, ahead: bool
     ) -> dict[int, Answer]:
         """Track objects on a frame that has no prompt of theirs, and remember the answers."""
         if not tracks:
             return {}
         views = self._expected(tracks, index)
         features = self.engine.encode(self.source, index, views)
+        follow = [v for t, v in zip(tracks, views, strict=True) if index + 1 not in t.rounds]
+        with self.engine.encoding(
+            self.source,
+            index + 1,
+            # Most windows stay where they are.
+            (lambda: self._moved(follow, index + 1)) if ahead and follow else None,
+            objects=len(tracks),
+        ):
+            answers = self._followed(tracks, index, list(zip(views, features, strict=True)), given)
+        return {track.object_id: a for track, a in zip(tracks, answers, strict=True)}
+
+    def _followed(
+        self,
+        tracks: Sequence[Track],
+        index: int,
+        looks: Sequence[tuple[View, Tensor]],
+        given: Sequence[ObjectMask],
+    ) -> list[Answer]:
+        """Find objects in what each is looked at through, and remember the answers."""
+        views, features = [view for view, _ in looks], [feature for _, feature in looks]
         recalled = [
             self.recall(track, index, feature)
             for track, feature in zip(tracks, features, strict=True)
@@ -526,7 +563,7 @@ class Propagator:
         entries = self.engine.remember(features, answers, prompted=False)
         for track, entry in zip(tracks, entries, strict=True):
             track.bank.remember(index, entry, prompted=False)
-        return {track.object_id: a for track, a in zip(tracks, answers, strict=True)}
+        return answers
 
     def recall(self, track: Track, index: int, feature: Tensor) -> tuple[MemoryBank, Selection]:
         """Choose what an object remembers on a frame, whose feature through its view is given."""
@@ -552,10 +589,6 @@ def _doubted(answer: Answer, seen: Seen | None) -> Answer:
 def _holds(view: View, points: np.ndarray) -> bool:
     low, high = (view.y, view.x), (view.y + view.height, view.x + view.width)
     return bool((points >= np.array(low) - 0.5).all() and (points <= np.array(high)).all())
-
-
-def _centre(view: View) -> tuple[float, float]:
-    return view.y + view.height / 2, view.x + view.width / 2
 
 
 def _fit(box: Box, side: int, view: View, shape: Sequence[int]) -> float:

@@ -26,6 +26,7 @@ __all__ = [
     "click_views",
     "interior_point",
     "place",
+    "steady",
     "window",
     "within_box",
 ]
@@ -36,6 +37,8 @@ MIN_SIDE = 32
 """Smallest side of a window, in movie pixels."""
 CLICK_SIDES = (40, 80, 160, 320, 640, 1280)
 """Sides of the windows that are tried around a first click, whose object's size is unknown."""
+STEADY_SHIFT, STEADY_RATIO = 0.05, 1.1
+"""How far off a window may be, as a share of its side and as a ratio of sides, to be kept."""
 
 Box = tuple[int, int, int, int]
 
@@ -66,6 +69,11 @@ class View:
     def slices(self) -> tuple[slice, slice]:
         """Rows and columns of this view in a frame."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Middle (y, x) of this view, in movie pixels."""
+        return self.y + self.height / 2, self.x + self.width / 2
 
     def to_network(self, points: NDArray[np.floating], size: int) -> NDArray[np.float32]:
         """Map points (N, 2) (y, x) in movie pixels to (x, y) in network pixels.
@@ -173,3 +181,16 @@ def place(
     if mode == "frame" or (mode == "auto" and not small):
         return View.whole(shape)
     return window(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), scale * size, shape)
+
+
+def steady(view: View, wanted: View) -> View:
+    """Keep a window that is nearly the one that is wanted, or take the wanted one.
+
+    What a window that stays has shown of earlier frames need not be looked at anew.
+    """
+    sides = max(view.height, view.width), max(wanted.height, wanted.width)
+    if max(sides) > STEADY_RATIO * min(sides):
+        return wanted
+    (y, x), (wanted_y, wanted_x) = view.centre, wanted.centre
+    far = max(abs(y - wanted_y), abs(x - wanted_x)) > STEADY_SHIFT * sides[0]
+    return wanted if far else view
