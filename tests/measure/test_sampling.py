@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import pytest
 from napari_sam_i2v.measure.sampling import ELSEWHERE, module_of, sampled
 from napari_sam_i2v.network import attention, mask_decoder
 from napari_sam_i2v.propagation import motion
+from napari_sam_i2v.propagation.ahead import Lookahead
 
 
 def stack(*files: str) -> Any:
@@ -38,3 +40,17 @@ def test_shares_add_up_and_are_there_only_if_wanted() -> None:
     with sampled(wanted=False) as none:
         pass
     assert none == {}
+
+
+def test_the_thread_that_looks_ahead_counts_and_waiting_for_it_does_not() -> None:
+    pictures = np.random.default_rng(0).normal(size=(2, 64, 64))
+
+    def work() -> None:
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
+            motion.correlated_shift(*pictures, reach=32)
+
+    ahead = Lookahead()
+    with sampled() as shares:
+        ahead.do(work)
+    assert shares["propagation/motion.py"] > 0.8

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -91,7 +90,9 @@ class BrightEngine(Engine):
         self.looked = []
         self._index = 0
 
-    def encode(self, source: FrameSource, index: int, views: Sequence[View]) -> list[Tensor]:
+    def encode(
+        self, source: FrameSource, index: int, views: Sequence[View], *, beside: bool = False
+    ) -> list[Tensor]:
         self._index = index
         side = self.config.mask_size
         features = []
@@ -100,8 +101,9 @@ class BrightEngine(Engine):
             features.append(F.interpolate(crop[None, None], size=(side, side))[0])
         return features
 
-    def encoding(self, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
-        return nullcontext()
+    @property
+    def foresees(self) -> bool:
+        return False
 
     def prompt(
         self,

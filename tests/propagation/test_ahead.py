@@ -133,7 +133,7 @@ def test_a_frame_is_encoded_once_on_the_other_thread(
 ) -> None:
     tracked(make, view="frame", model=tiny.shared())
     assert [index for index, _, _ in encoded] == list(range(FRAMES))
-    assert all(aside for _, _, aside in encoded)
+    assert [aside for _, _, aside in encoded] == [False] + [True] * (FRAMES - 1)
 
 
 def test_nothing_depends_on_what_was_foreseen(
@@ -160,6 +160,20 @@ def test_nothing_depends_on_what_was_foreseen(
     np.testing.assert_array_equal(foreseen, unforeseen)
     assert len(seen) == len(wanted) == FRAMES - 1
     assert all(torch.equal(one, other) for one, other in zip(seen, wanted, strict=True))
+
+
+def test_a_restless_window_is_not_foreseen(
+    make: MakeSession, threads: int, encoded: list[tuple[int, View, bool]]
+) -> None:
+    """Of an object on its way, every guess would be wrong."""
+    session = begun(make)
+    encoded.clear()
+    run(session.propagate())
+    views = [[view for at, view, _ in encoded if at == index] for index in range(FRAMES)]
+    moved = [index for index in range(2, FRAMES) if views[index][-1] != views[index - 1][-1]]
+    in_vain = [index for index in range(4, FRAMES) if len(views[index]) > 1]
+    assert in_vain
+    assert {index for index in in_vain if {index - 1, index - 2} <= {*moved}} == set()
 
 
 def test_a_pass_that_is_stopped_and_goes_on_ends_as_a_whole_one(

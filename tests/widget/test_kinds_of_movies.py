@@ -86,7 +86,9 @@ KINDS = {
 class GreyEngine(BrightEngine):
     """Sees what the network would: the movie's contrast applied; of colours the mean."""
 
-    def encode(self, source: FrameSource, index: int, views: Sequence[View]) -> list[Tensor]:
+    def encode(
+        self, source: FrameSource, index: int, views: Sequence[View], *, beside: bool = False
+    ) -> list[Tensor]:
         class Grey:
             def frame(self, index: int) -> np.ndarray:
                 frame = source.frame(index)

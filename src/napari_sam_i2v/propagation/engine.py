@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
@@ -43,7 +43,7 @@ TOKENS_AT_ONCE = 2**17
 PIXELS_AT_ONCE = 2**20
 """Network input pixels encoded in one batch."""
 PIXELS_AHEAD = 2**16
-"""Network input pixels of the next frame that are encoded beside this one, at most: one window."""
+"""Input pixels of networks that are small enough for two frames to be worked on at a time."""
 MOST_AT_ONCE = 2**16
 """Objects in one batch, whatever their size; less once a device had not enough memory."""
 KEPT_FRAMES = 4
@@ -56,8 +56,6 @@ KEPT_TAPS = 2**27
 _Value = TypeVar("_Value")
 _Item = TypeVar("_Item")
 _BySource: TypeAlias = WeakKeyDictionary[FrameSource, _Value]
-_ByView: TypeAlias = dict[tuple[View, _Value], Tensor]
-"""What is seen through views, and how it was computed: alone, or by how many threads."""
 
 
 class Engine:
@@ -81,30 +79,52 @@ class Engine:
         self.config = model.config
         self._most = MOST_AT_ONCE
         self.ahead = Lookahead()
-        # Both go with the source.
-        self._features: _BySource[OrderedDict[int, _ByView[bool]]] = WeakKeyDictionary()
-        # What a frame adds to a clip is kept for the next clips through the same view.
-        self._taps: _BySource[dict[int, _ByView[int]]] = WeakKeyDictionary()
+        # All go with the source.
+        self._features: _BySource[OrderedDict[int, dict[View, Tensor]]] = WeakKeyDictionary()
+        self._foreseen: _BySource[tuple[int, dict[View, Tensor]]] = WeakKeyDictionary()
+        # What a frame adds to a clip is kept for the next clips through the same view, by how many
+        # threads it was computed.
+        self._taps: _BySource[dict[int, dict[tuple[View, int], Tensor]]] = WeakKeyDictionary()
 
-    def encode(self, source: FrameSource, index: int, views: Sequence[View]) -> list[Tensor]:
+    def encode(
+        self, source: FrameSource, index: int, views: Sequence[View], *, beside: bool = False
+    ) -> list[Tensor]:
         """Video features (hidden_dim, h, w) of a frame through each view.
 
         Equal views share one. What was encoded lately is not encoded again.
+
+        Parameters
+        ----------
+        source, index
+            The frame.
+        views
+            Through which it is looked at.
+        beside
+            Take what was foreseen, and encode the rest on the thread that looks ahead: the last
+            bits, which differ by the number of threads, must not depend on what was foreseen.
         """
         self.ahead.wait()
-        if self._are_few(len(views)):
-            return self.ahead.do(lambda: self._encode(source, index, views, alone=True))
-        return self._encode(source, index, views, alone=False)
+        at, foreseen = self._foreseen.pop(source, (index, {}))
+        if not beside:
+            return self._encode(source, index, views)
+        if at == index:
+            self._features.setdefault(source, OrderedDict()).setdefault(index, {}).update(foreseen)
+        return self.ahead.do(lambda: self._encode(source, index, views))
 
-    def encoding(
-        self,
-        source: FrameSource,
-        index: int,
-        views: Callable[[], Sequence[View]] | None,
-        *,
-        objects: int,
+    @property
+    def foresees(self) -> bool:
+        """Whether a frame can be encoded beside another, and that is worth while.
+
+        It is not on an accelerator, with one thread, or where the network is so large that it
+        keeps all threads busy by itself.
+        """
+        small = self.config.image_size**2 <= PIXELS_AHEAD
+        return small and self.ahead.threads > 1 and self.model.device.type == "cpu"
+
+    def foreseeing(
+        self, source: FrameSource, index: int, views: Callable[[], Sequence[View]] | None
     ) -> AbstractContextManager[None]:
-        """Encode a frame beside what is done meanwhile, so that it is known when it is asked for.
+        """Encode a frame beside what is done meanwhile, on half of the threads each.
 
         Parameters
         ----------
@@ -113,56 +133,40 @@ class Engine:
         views
             Gives what it will probably be looked at through, on the other thread; None if
             nothing is to be encoded.
-        objects
-            How many are answered meanwhile. Many keep all threads busy by themselves: nothing is
-            encoded then, nor on an accelerator.
         """
-        if not self._are_few(objects):
-            return nullcontext()
-        if views is None:
-            return self.ahead.doing(None)
-        return self.ahead.doing(lambda: self._encode(source, index, views(), alone=True))
 
-    def _are_few(self, objects: int) -> bool:
-        """Whether so many are looked at one by one, on the thread that looks ahead.
+        def foresee(views: Callable[[], Sequence[View]]) -> None:
+            found = {
+                view: self._fitting([view], lambda one: self._encoded(source, index, one))[0]
+                for view in views()
+            }
+            self._foreseen[source] = index, found
 
-        The next frame's are always, so that nothing depends on whether they were foreseen, down
-        to the last bits: these differ by threads, and by what is in a batch.
-        """
-        small = objects * self.config.image_size**2 <= PIXELS_AHEAD
-        return small and self.ahead.threads > 1 and self.model.device.type == "cpu"
+        return self.ahead.doing(None if views is None else lambda: foresee(views))
 
-    def _encode(
-        self, source: FrameSource, index: int, views: Sequence[View], *, alone: bool
-    ) -> list[Tensor]:
-        """Features of a frame through each view, one by one or in batches."""
+    def _encode(self, source: FrameSource, index: int, views: Sequence[View]) -> list[Tensor]:
         kept = self._features.setdefault(source, OrderedDict())
         features = kept.setdefault(index, {})
         kept.move_to_end(index)
-        found: dict[View, Tensor] = {}
-        for view in views:
-            for how in (alone, False):
-                if view not in found and (view, how) in features:
-                    found[view] = features[view, how]
-        missing = [view for view in dict.fromkeys(views) if view not in found]
+        missing = [view for view in dict.fromkeys(views) if view not in features]
         whole = View.whole(source.shape)
         batches = [[whole]] if whole in missing else []
         windows = [view for view in missing if view != whole]
-        batch = 1 if alone else max(1, PIXELS_AT_ONCE // self.config.image_size**2)
+        batch = max(1, PIXELS_AT_ONCE // self.config.image_size**2)
         batches += [windows[i : i + batch] for i in range(0, len(windows), batch)]
         for some in batches:
             encoded = self._fitting(some, lambda part: self._encoded(source, index, part))
-            found.update(zip(some, encoded, strict=True))
-        features.update({(view, alone): found[view] for view in missing})
+            features.update(zip(some, encoded, strict=True))
+        found = [features[view] for view in views]
         while len(kept) > KEPT_FRAMES or (kept and _size(kept.values()) > KEPT_BYTES):
             kept.popitem(last=False)
-        return [found[view] for view in views]
+        return found
 
     def forget(self, source: FrameSource) -> None:
         """Drop the features that are kept: what is encoded next does not depend on the past."""
         self.ahead.wait()
-        self._features.pop(source, None)
-        self._taps.pop(source, None)
+        for kept in (self._features, self._foreseen, self._taps):
+            kept.pop(source, None)
 
     def _encoded(self, source: FrameSource, index: int, views: Sequence[View]) -> Tensor:
         """Features (len(views), hidden_dim, h, w) of a batch of views."""

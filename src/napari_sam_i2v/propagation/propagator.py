@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -48,6 +49,8 @@ Given = Callable[[int], list[ObjectMask]]
 
 SMOOTHING = 0.4
 """Weight of the newest size in the size that sets a window's side."""
+RESTLESS = 2
+"""Moves of a window in a row after which it is not expected to stay on the next frame."""
 KEPT_PROBES = 64
 """First clicks whose object's box is kept, once it was looked for."""
 GROWTH_WHEN_LOST = 1.15
@@ -162,7 +165,9 @@ class Propagator:
             tracked, index, [*given, *(answer.paste() for answer in answers.values())], ahead=ahead
         )
         for track in tracks:
-            self._follow(track, answers[track.object_id], index, anew=index in track.rounds)
+            answer = answers[track.object_id]
+            self._follow(track, answer, index, anew=index in track.rounds)
+            track.moves = 0 if track.view == answer.view else track.moves + 1
         return answers
 
     def answer(self, track: Track, index: int) -> Answer:
@@ -525,14 +530,18 @@ class Propagator:
         if not tracks:
             return {}
         views = self._expected(tracks, index)
-        features = self.engine.encode(self.source, index, views)
-        follow = [v for t, v in zip(tracks, views, strict=True) if index + 1 not in t.rounds]
-        with self.engine.encoding(
-            self.source,
-            index + 1,
-            # Most windows stay where they are.
-            (lambda: self._moved(follow, index + 1)) if ahead and follow else None,
-            objects=len(tracks),
+        # More objects keep all threads busy by themselves.
+        beside = len(tracks) == 1 and tracks[0].moves < RESTLESS and self.engine.foresees
+        features = self.engine.encode(self.source, index, views, beside=beside)
+        tracked_next = ahead and index + 1 not in tracks[0].rounds
+        with (
+            self.engine.foreseeing(
+                self.source,
+                index + 1,
+                (lambda: self._moved(views, index + 1)) if tracked_next else None,
+            )
+            if beside
+            else nullcontext()
         ):
             answers = self._followed(tracks, index, list(zip(views, features, strict=True)), given)
         return {track.object_id: a for track, a in zip(tracks, answers, strict=True)}

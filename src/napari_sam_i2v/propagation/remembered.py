@@ -47,6 +47,7 @@ def pack_track(track: Track, name: Name) -> dict[str, Any]:
         "view": _pack_view(track.view),
         "size": float(track.size),
         "lost": int(track.lost),
+        "moves": int(track.moves),
         "at": track.at,
         "seen": None if track.seen is None else list(astuple(track.seen)),
         "before": _pack_mask(track.before, name),
@@ -89,7 +90,8 @@ def unpack_track(
     at, seen, usual = facts["at"], facts["seen"], facts.get("usual")
     return Track(
         object_id, bank, answers=answers, view=_unpack_view(facts["view"]),
-        size=float(facts["size"]), lost=int(facts["lost"]), at=None if at is None else int(at),
+        size=float(facts["size"]), lost=int(facts["lost"]),
+        moves=int(facts.get("moves", 0)), at=None if at is None else int(at),
         seen=None if seen is None else _unpack_seen(seen),
         before=_unpack_mask(facts.get("before"), tensor),
         usual=None if usual is None else float(usual),

@@ -34,6 +34,8 @@ class Track:
     view: View | None = None
     size: float = 0.0
     lost: int = 0
+    moves: int = 0
+    """On how many frames in a row, up to now, its window has moved."""
     at: int | None = None
     """Frame after which `view`, `size` and `lost` are as they are."""
     seen: Seen | None = None

@@ -37,7 +37,7 @@ MIN_SIDE = 32
 """Smallest side of a window, in movie pixels."""
 CLICK_SIDES = (40, 80, 160, 320, 640, 1280)
 """Sides of the windows that are tried around a first click, whose object's size is unknown."""
-STEADY_SHIFT, STEADY_RATIO = 0.05, 1.1
+STEADY_SHIFT, STEADY_RATIO = 0.03, 1.06
 """How far off a window may be, as a share of its side and as a ratio of sides, to be kept."""
 
 Box = tuple[int, int, int, int]
