@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -189,6 +190,20 @@ def test_a_pass_that_is_stopped_and_goes_on_ends_as_a_whole_one(
         assert torch.get_num_threads() == threads
     run(session.propagate())
     np.testing.assert_array_equal(session.labels, whole)
+
+
+def test_nobody_reads_the_movie_of_a_pass_that_was_stopped(make: MakeSession, threads: int) -> None:
+    movie = CountingMovie(noise())
+    session = make(movie, view="frame", contrast=(0, 255))
+    session.add_points(1, 0, points=(20, 24))
+    results = session.propagate()
+    for _ in range(4):
+        next(results)
+    results.close()
+    assert session.engine.ahead._job is None
+    reads = movie.reads.total()
+    time.sleep(0.2)
+    assert movie.reads.total() == reads
 
 
 def test_a_frame_that_cannot_be_read_is_met_when_it_is_due(make: MakeSession, threads: int) -> None:

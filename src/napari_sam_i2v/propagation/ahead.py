@@ -51,7 +51,7 @@ class Lookahead:
         """
         self.wait()
         pool, self._all = self._ready(), self.threads
-        torch.set_num_threads(self._all - self._count)
+        torch.set_num_threads(max(1, self._all - self._count))
         try:
             if work is not None:
                 self._job = pool.submit(work)

@@ -434,6 +434,7 @@ class Session:
                         progress.complete(object_id)
                 yield result
         finally:
+            self.engine.ahead.wait()  # nobody reads the movie any more
             source.close()
 
     def _held(self, side: _Side) -> Held | None:
