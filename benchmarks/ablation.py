@@ -89,7 +89,12 @@ class HandOver(Propagator):
         return answer
 
     def _track(
-        self, tracks: Sequence[Track], index: int, given: Sequence[ObjectMask]
+        self,
+        tracks: Sequence[Track],
+        index: int,
+        given: Sequence[ObjectMask],
+        *,
+        ahead: bool = False,
     ) -> dict[int, Answer]:
         """Every object by itself: nothing is settled between them."""
         if not tracks:
