@@ -106,10 +106,9 @@ class Engine:
         self.ahead.wait()
         at, foreseen = self._foreseen.pop(source, (index, {}))
         if not beside:
-            return self._encode(source, index, views)
-        if at == index:
-            self._features.setdefault(source, OrderedDict()).setdefault(index, {}).update(foreseen)
-        return self.ahead.do(lambda: self._encode(source, index, views))
+            return self._encode(source, index, views, {})
+        known = foreseen if at == index else {}
+        return self.ahead.do(lambda: self._encode(source, index, views, known))
 
     @property
     def foresees(self) -> bool:
@@ -144,9 +143,13 @@ class Engine:
 
         return self.ahead.doing(None if views is None else lambda: foresee(views))
 
-    def _encode(self, source: FrameSource, index: int, views: Sequence[View]) -> list[Tensor]:
+    def _encode(
+        self, source: FrameSource, index: int, views: Sequence[View], known: dict[View, Tensor]
+    ) -> list[Tensor]:
+        """Features of a frame through each view, of which some may be known."""
         kept = self._features.setdefault(source, OrderedDict())
         features = kept.setdefault(index, {})
+        features.update(known)
         kept.move_to_end(index)
         missing = [view for view in dict.fromkeys(views) if view not in features]
         whole = View.whole(source.shape)
