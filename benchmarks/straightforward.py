@@ -14,12 +14,12 @@ import argparse
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
-from typing import cast
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from napari_sam_i2v.network import SamI2V, get_config
@@ -49,14 +49,15 @@ class Straightforward(SamI2V):
         return self._tokens(memory)
 
 
-def _norm(conv: ConvBN, x: Tensor) -> Tensor:
+def _norm(unit: Any, x: Tensor) -> Tensor:
+    conv = cast(ConvBN, unit)
     return conv.bn(conv.c(x))
 
 
 def _trunk(trunk: TinyViT, x: Tensor) -> list[Tensor]:
-    first, _, second = cast(nn.Sequential, trunk.patch_embed.seq)
+    first, _, second = trunk.patch_embed.seq
     levels = [_norm(second, F.gelu(_norm(first, x)))]
-    for stage in trunk.layers:
+    for stage in cast(Iterable[Any], trunk.layers):
         x = levels[-1]
         for block in stage.blocks:
             x = _bottleneck(block, x) if isinstance(block, MBConv) else _block(block, x)
@@ -95,7 +96,7 @@ def _integrate(net: TemporalFeatureIntegrator, levels: list[Tensor], clip: Tenso
     x = net.temporal_stem(clip)
     carried: Tensor | float = 0.0
     for i, level in enumerate(levels[2:]):
-        x = _rounds(net.temporal_nets[i], x)
+        x = _rounds(cast(TemporalNet, net.temporal_nets[i]), x)
         image = net.input_linears[i](level) + carried
         both = torch.cat((image, x[:, :, -1]), dim=1)
         image = net.temporal2integration_nets[i](both)
@@ -200,6 +201,7 @@ def main() -> None:
         times: dict[tuple[str, int], list[float]] = {}
         with torch.inference_mode():
             first, second = (frame.run() for frame in frames)
+            assert first.raw is not None and second.raw is not None
             largest = float((first.raw.masks[:1] - second.raw.masks[:1]).abs().max())
             assert largest < 5e-3 * float(first.raw.masks.abs().max()), largest
             for _ in range(args.rounds):

@@ -88,7 +88,7 @@ def main() -> None:
         for prompt in prompts:
             control.current_object = prompt.object_id
             control.go_to(0)
-            assert prompt.points is not None
+            assert prompt.points is not None and control.prompt_layers is not None
             control.prompt_layers.points.add([[0, *prompt.points[0]]])
             wait(idle)
         heart, end = Heart(), time.monotonic() + 3
