@@ -389,6 +389,15 @@ def test_a_click_that_finds_nothing_says_so_until_one_finds_something(
     assert told.problems == []
 
 
+def test_what_is_said_after_a_passing_note_stays(controller: TrackController) -> None:
+    told = Told(controller)
+    click(controller, 0, 2, 60)
+    assert told.notes[-1].startswith("Nothing was found for object 1")
+    controller.next_suspicious(1)
+    click(controller, 1, 16, 12)
+    assert told.notes[-1] == "No doubtful frame after this."
+
+
 def test_a_click_on_what_another_object_was_tracked_to_says_what_to_do(
     controller: TrackController,
 ) -> None:

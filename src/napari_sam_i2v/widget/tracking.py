@@ -193,7 +193,7 @@ class TrackController:
         self.current_object = 1
         self.opened_changed.emit()
         if kept.reopened:
-            self.note.emit(f"Reopened the session in {kept.folder.path}.")
+            self._tell(f"Reopened the session in {kept.folder.path}.")
         self._want_work()
 
     def close(self) -> None:
@@ -221,7 +221,7 @@ class TrackController:
             self._closing = True
         else:
             self.close()
-        self.note.emit(f"The session was closed; it is kept in {folder}.")
+        self._tell(f"The session was closed; it is kept in {folder}.")
 
     # ---- objects ----------------------------------------------------------------------------
 
@@ -293,7 +293,7 @@ class TrackController:
         daughters = (first, first + 1)
         self.current_object = daughters[1]
         self._put(object_jobs.divide_job(object_id, frame, daughters))
-        self.note.emit(
+        self._tell(
             f"Object {object_id} ends before frame {frame}. Check daughter {first}, and click "
             f"on daughter {first + 1}."
         )
@@ -320,7 +320,7 @@ class TrackController:
         self._proposals = [one for one in self._proposals if one is not proposal]
         self.current_object = first
         self.go_to(frame)
-        self.note.emit(
+        self._tell(
             f"Object {mother} divides into {first} and {first + 1} on frame {frame}. Track goes "
             "on from there."
         )
@@ -384,7 +384,7 @@ class TrackController:
             return
         said = self._stage.prompts.read()
         for problem in self._stage.prompts.problems:
-            self.problem.emit(problem)
+            self._warn(problem)
         shown, self._shown = self._shown, said
         masks = {(p.object_id, p.frame): p for p in self._stood.prompts if p.mask is not None}
         for key in sorted({*said, *shown}):
@@ -524,11 +524,11 @@ class TrackController:
         everything = [status.object_id for status in self._stood.objects]
         found = next_suspicious(self.curves(everything), self.frame, 1 if step > 0 else -1)
         if found is None:
-            self.note.emit("No doubtful frame " + ("after" if step > 0 else "before") + " this.")
+            self._tell("No doubtful frame " + ("after" if step > 0 else "before") + " this.")
             return
         frame, self.current_object = found
         self.go_to(frame)
-        self.note.emit(f"Frame {frame}: look at object {self._current}.")
+        self._tell(f"Frame {frame}: look at object {self._current}.")
 
     @property
     def n_frames(self) -> int:
@@ -606,7 +606,7 @@ class TrackController:
 
     def failed(self, error: Exception) -> None:
         """Take an error that ended the worker."""
-        self.problem.emit(str(error))
+        self._warn(str(error))
         if self._desk is not None and self._desk.bench is None:
             self.close()  # the model could not be loaded
         self._tell_busy()
@@ -640,8 +640,17 @@ class TrackController:
 
     def _on_said(self, event: Said) -> None:
         if event.text or not event.passing or self._said_passing:
-            self._said_passing = event.passing
-            (self.problem if event.problem else self.note).emit(event.text)
+            (self._warn if event.problem else self._tell)(event.text, passing=event.passing)
+
+    def _tell(self, text: str, *, passing: bool = False) -> None:
+        """Say something; what is `passing` is taken back by the next answer, nothing else is."""
+        self._said_passing = passing
+        self.note.emit(text)
+
+    def _warn(self, text: str, *, passing: bool = False) -> None:
+        """Say something that asks to do something."""
+        self._said_passing = passing
+        self.problem.emit(text)
 
     def _on_found(self, event: Found) -> None:
         if event.name == "tracks" and self.image is not None:
@@ -654,11 +663,11 @@ class TrackController:
     def _say_proposals(self) -> None:
         found = self.proposals
         if not found:
-            self.note.emit("No object falls into two lasting parts.")
+            self._tell("No object falls into two lasting parts.")
             return
         self.show_proposal(found[0])
         more = "" if len(found) == 1 else f" {len(found) - 1} more: see More ▸ Possible divisions."
-        self.note.emit(f"Object {found[0].object_id} may divide on frame {found[0].frame}.{more}")
+        self._tell(f"Object {found[0].object_id} may divide on frame {found[0].frame}.{more}")
 
     def _put(self, job: Job) -> None:
         self._open_desk().put(job)
