@@ -19,6 +19,7 @@ from napari_sam_i2v.propagation.history import RecordedLabels
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.session import Session
 from napari_sam_i2v.session_folder import SessionFolder
+from napari_sam_i2v.snapshots import Snapshots
 from napari_sam_i2v.workbench import Workbench
 from tests.network import tiny
 from tests.propagation.fakes import BrightEngine, discs, only
@@ -153,6 +154,28 @@ def test_a_kill_in_the_middle_of_a_pass_loses_nothing_done(
     list(results)
     np.testing.assert_array_equal(planes(other), planes(bench))
     assert all(only(planes(other), i).any(axis=(1, 2)).all() for i in (1, 2))
+
+
+@pytest.mark.parametrize("frame", [9, 5])
+def test_a_kill_in_the_backward_half_loses_nothing_done(
+    bench: Workbench, bench_at: Open, tmp_path: Path, frame: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the last frame there is no forward half but the prompt itself."""
+    monkeypatch.setattr(Snapshots, "due", True)
+    for object_id, y, x in ((1, 16, 10 + 2 * frame), (2, 48, 50 - 2 * frame)):
+        bench.set_prompts(object_id, 0, [])
+        bench.set_prompts(object_id, frame, click(object_id, frame, y, x))
+    results = bench.propagate("both")
+    for result in results:
+        if result.frame == 2 and result.reverse:
+            break
+    shutil.copytree(bench.folder.path, tmp_path / "b.sam-i2v")
+    (tmp_path / "b.sam-i2v" / "lock.json").unlink()
+    other = bench_at(tmp_path / "b.sam-i2v")
+    assert other.session.progress(reverse=True).pending == {1: 8, 2: 8}
+    assert [r.frame for r in other.propagate("both")] == [1, 0]
+    list(results)
+    np.testing.assert_array_equal(planes(other), planes(bench))
 
 
 @pytest.mark.parametrize("done", [1, 4, 8])
@@ -313,6 +336,46 @@ def test_locks_refuse_prompts_and_paint(bench: Workbench) -> None:
         bench.paint(2, 4)
     with pytest.raises(PromptError, match="Object 1 is locked"):
         bench.remove([1])
+
+
+def test_nothing_is_erased_from_a_locked_frame(bench: Workbench) -> None:
+    list(bench.propagate("forward"))
+    bench.lock_frames([5], locked=True)
+    before, undone = facts(bench), bench.history.undo_name
+    for erase in (
+        lambda: bench.remove([2, 1]),
+        lambda: bench.set_prompts(1, 0, []),  # its last prompt
+    ):
+        with pytest.raises(PromptError, match="Frame 5 is locked: unlock it"):
+            erase()
+    assert facts(bench) == before
+    assert bench.history.undo_name == undone
+    bench.lock_frames([5], locked=False)
+    bench.remove([2, 1])
+    assert not planes(bench).any()
+
+
+def test_a_prompted_frame_that_was_tracked_is_known_to_be_after_reopening(
+    bench: Workbench, bench_at: Open
+) -> None:
+    list(bench.propagate("forward"))
+    bench.set_prompts(1, 5, click(1, 5, 16, 20))
+    list(bench.propagate("forward"))
+    bench.set_prompts(1, 7, click(1, 7, 16, 24))  # not tracked anew yet
+    for _ in range(2):
+        bench = again(bench, bench_at)
+        done = [bench.session.progress().was_tracked(1, frame) for frame in (0, 5, 7, 8)]
+        assert done == [True, True, False, False]
+    before = planes(bench)
+    bench.set_prompts(1, 5, [])
+    np.testing.assert_array_equal(planes(bench), before)  # tracked, and to be tracked again
+
+
+def test_an_answer_is_known_after_undo_redo_and_reopening(bench: Workbench, bench_at: Open) -> None:
+    sure = bench.session.confidence.sureness(2)[0]
+    bench.undo()
+    bench.redo()
+    assert again(bench, bench_at).session.confidence.sureness(2)[0] == pytest.approx(sure, abs=1e-6)
 
 
 def test_many_objects_are_added_in_one_step(bench: Workbench) -> None:

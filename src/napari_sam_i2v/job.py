@@ -203,7 +203,7 @@ class Job:
                 return
         for result in session.propagate(chosen.direction, frames=chosen.frames):
             if record is not None:
-                record.note(session, result, chosen.direction)
+                record.note(session, result)
             yield result
 
 

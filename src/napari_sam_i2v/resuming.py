@@ -157,13 +157,9 @@ class RunRecord:
         if not self._reverse:  # going back comes later, and must not have been here yet
             self.store.forget(range(self._frame + 1, len(self.store)))
 
-    def note(self, session: Session, result: FrameResult, direction: str) -> None:
+    def note(self, session: Session, result: FrameResult) -> None:
         """Note a frame that was answered and written, and take a snapshot if one is due."""
-        falling = result.frame <= self._frame
-        self._reverse = direction == "backward" or (
-            direction == "both" and (self._reverse or falling)
-        )
-        self._frame = result.frame
+        self._frame, self._reverse = result.frame, result.reverse
         self._log.note(
             AnswerRecord(
                 frame=result.frame, object_id=object_id, reverse=self._reverse, score=mask.score,

@@ -6,7 +6,7 @@ method is enough to go on from, after a crash, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +120,8 @@ class Workbench:
             If the prompt does not fit, or object or frame are locked.
         """
         self.session.locks.check_free([object_id], [frame])
+        if not rounds and {*self.session.prompts.frames(object_id)} == {frame}:
+            self.session.check_erasable(object_id)  # the object goes with its last prompt
         name = f"prompt of object {object_id}" if rounds else f"removal of a prompt of {object_id}"
         with self.history.step(name, [object_id]):
             written = self._replace(object_id, frame, rounds, wanted)
@@ -197,7 +199,7 @@ class Workbench:
             return None
         self.history.include(answers)
         result = self.session.write(frame, answers)
-        self._note(result, reverse=False)
+        self._note(result, prompted=True)
         return result
 
     def _erase_answer(self, object_id: int, frame: int) -> None:
@@ -233,13 +235,9 @@ class Workbench:
         frames: range | None,
         until: Until,
     ) -> Iterator[FrameResult]:
-        before, reverse = -1, direction == "backward"
         results = self.session.propagate(direction, objects=objects, frames=frames, until=until)
         for result in results:
-            # Both ways: forward first; it is going back when frames stop rising.
-            reverse = reverse or (direction == "both" and result.frame <= before)
-            before = result.frame
-            self._note(result, reverse=reverse)
+            self._note(result, prompted=False)
             if self.folder.memory.due:
                 self._keep_memory()
             yield result
@@ -247,8 +245,15 @@ class Workbench:
     # ---- objects --------------------------------------------------------------------------
 
     def remove(self, objects: Sequence[int]) -> None:
-        """Erase objects and forget their prompts."""
-        self.session.locks.check_free(objects, ())
+        """Erase objects and forget their prompts.
+
+        Raises
+        ------
+        PromptError
+            If one of them is locked, or on a locked frame.
+        """
+        for object_id in objects:
+            self.session.check_erasable(object_id)
         with self.history.step(f"removal of {_listed(objects)}", objects):
             for object_id in objects:
                 self.session.put(object_id, None)
@@ -387,12 +392,12 @@ class Workbench:
             return
         remind(self.session, objects, memories)
 
-    def _note(self, result: FrameResult, *, reverse: bool) -> None:
+    def _note(self, result: FrameResult, *, prompted: bool) -> None:
         self.folder.note(
             AnswerRecord(
-                frame=result.frame, object_id=object_id, reverse=reverse, score=mask.score,
+                frame=result.frame, object_id=object_id, reverse=result.reverse, score=mask.score,
                 iou=mask.iou, area=int(self.session.confidence.area(object_id)[result.frame]),
-                prompted=result.frame in self.session.prompts.frames(object_id),
+                prompted=prompted,
             )
             for object_id, mask in result.masks.items()
         )  # fmt: skip
@@ -418,12 +423,16 @@ class Workbench:
             records = []
             for frame in np.flatnonzero(np.isfinite(table[:, 0])).tolist():
                 score, iou, area = table[frame].tolist()
-                for reverse, done in ((False, forth), (True, back)):
-                    if done is not None and done[frame]:
-                        records.append(AnswerRecord(
-                            frame=frame, object_id=object_id, reverse=reverse, score=score,
-                            iou=iou, area=int(area), prompted=frame in prompted,
-                        ))  # fmt: skip
+                ways = [
+                    reverse for reverse, done in ((False, forth), (True, back))
+                    if done is not None and done[frame]
+                ]  # fmt: skip
+                preview = not ways and frame in prompted
+                for reverse in [False] if preview else ways:
+                    records.append(AnswerRecord(
+                        frame=frame, object_id=object_id, reverse=reverse, score=score,
+                        iou=iou, area=int(area), prompted=preview,
+                    ))  # fmt: skip
             self.folder.note(records)
         self.save()
 
@@ -440,13 +449,13 @@ class Workbench:
         lives = {int(i): range(*life) for i, life in state.get("lives", {}).items()}
         locks = state.get("locks", {})
         for object_id, given in prompts.items():
-            known = answers.get(object_id, [])
+            known, shown = answers.get(object_id, []), {prompt.frame for prompt in given}
             session.put(
                 object_id,
                 ObjectState(
                     prompts=tuple(given),
-                    forward=self._done(object_id, known, state, reverse=False),
-                    backward=self._done(object_id, known, state, reverse=True),
+                    forward=self._done(object_id, known, state, shown, reverse=False),
+                    backward=self._done(object_id, known, state, shown, reverse=True),
                     confidence=self._table(known),
                     life=lives.get(object_id),
                     origin=origins.get(object_id),
@@ -459,14 +468,19 @@ class Workbench:
         self._recall()
 
     def _done(
-        self, object_id: int, answers: Iterable[AnswerRecord], state: Mapping[str, Any],
-        *, reverse: bool,
+        self, object_id: int, answers: Sequence[AnswerRecord], state: Mapping[str, Any],
+        shown: Container[int], *, reverse: bool,
     ) -> Done:  # fmt: skip
-        """Progress in one direction: as it was kept, and as far as a pass came since then."""
+        """Progress in one direction: as it was kept, and as far as a pass came since then.
+
+        `shown` are frames with prompts.
+        """
         n_frames = self.session.n_frames
         known = [record for record in answers if record.reverse == reverse]
         answered, tracked = np.zeros(n_frames, bool), np.zeros(n_frames, bool)
         answered[[record.frame for record in known]] = True
+        # Both ways, the forward half answers the prompts, and the backward half begins after them.
+        answered[[record.frame for record in answers if record.frame in shown]] = True
         # A prompt's preview is an answer, too, but no pass has been there.
         tracked[[record.frame for record in known if not record.prompted]] = True
         kept = state.get("pending", {}).get("backward" if reverse else "forward", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_sam_i2v.errors import PromptError
 from napari_sam_i2v.propagation.answer import Answer
 from napari_sam_i2v.propagation.choosing import merit
 from napari_sam_i2v.propagation.prompts import Prompt
@@ -103,6 +105,48 @@ def test_correction_during_a_paused_pass(make: MakeSession) -> None:
     assert [sorted(r.masks) for r in results] == [[1]] * 5 + [[1, 2, 3]] * 4
     np.testing.assert_array_equal(session.labels[:3], before[:3])
     assert (only(session.labels[:8], 2) == only(before[:8], 2)).all()
+
+
+CHANGES: dict[str, Callable[[Session], Any]] = {
+    "corrected before": lambda s: s.add_points(1, 3, points=(35, 40)),
+    "corrected after": lambda s: s.add_points(1, 9, points=(35, 40)),
+    "cleared": lambda s: s.clear_prompts(1, 3),
+    "removed": lambda s: s.remove_object(1),
+    "locked": lambda s: s.locks.objects.add(1),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_pass_does_not_go_on_with_an_object_that_was_changed(
+    make: MakeSession, what: str
+) -> None:
+    session, whole = make(), make()
+    for one in (session, whole):
+        three(one)
+        one.add_points(1, 3, points=(22, 22))
+    reported = []
+    with pytest.raises(PromptError, match=r"Object 1 was changed while it was tracked.*call prop"):
+        for result in session.propagate():
+            reported.append(result.frame)
+            if result.frame == 6:
+                CHANGES[what](session)
+    assert reported == list(range(7))
+    run(session.propagate())
+    for result in (pass_ := whole.propagate()):
+        if result.frame == 6:
+            pass_.close()
+    CHANGES[what](whole)
+    run(whole.propagate())
+    np.testing.assert_array_equal(session.labels, whole.labels)
+
+
+def test_a_pass_goes_on_where_another_object_is_prompted(make: MakeSession) -> None:
+    session = make()
+    three(session)
+    for result in session.propagate():
+        if result.frame == 4:
+            session.add_points(4, 2, points=(5, 5))
+    assert session.pending() == (4,)
 
 
 def test_correction_after_a_long_pass_rebuilds_memory(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sam_i2v.errors import InputError, PromptError
+from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.session import Session
 from tests.propagation.conftest import MakeSession
 from tests.propagation.fakes import discs, only, run
@@ -50,6 +51,52 @@ def test_a_locked_frame_is_byte_identical_and_tracked_through(pair: Session) -> 
     pair.locks.lock_frames([5], locked=False)
     run(pair.propagate(again=True))
     assert (pair.labels[5] != before).any()
+
+
+def test_a_locked_frame_with_an_objects_only_prompt_is_tracked_through(pair: Session) -> None:
+    run(pair.propagate())
+    pair.add_points(1, 5, points=(20, 20))  # a correction
+    pair.clear_prompts(1, 0)
+    pair.locks.lock_frames([5])
+    before = pair.labels[5].copy()
+    run(pair.propagate(objects=[1]))
+    run(pair.propagate("backward", objects=[1]))
+    np.testing.assert_array_equal(pair.labels[5], before)
+    assert only(pair.labels[[3, 7]], 1).any(axis=(1, 2)).all()
+
+
+def test_what_is_locked_takes_no_prompt_and_is_not_erased(pair: Session) -> None:
+    run(pair.propagate())
+    before, known = pair.labels.copy(), list(pair.prompts)
+    pair.locks.lock_frames([5])
+    pair.locks.objects.add(2)
+    point = np.array([[20.0, 20.0]])
+    for refused in (
+        lambda: pair.add_points(1, 5, points=point),
+        lambda: pair.add_points(2, 4, points=point),
+        lambda: pair.add_prompts([Prompt(3, 1, points=point), Prompt(3, 5, points=point)]),
+        lambda: pair.set_prompts(2, 0, ()),
+        lambda: pair.remove_object(1),
+        lambda: pair.remove_object(2),
+        lambda: pair.erase(1, [4, 5]),
+        lambda: pair.preview(2, 0),
+    ):
+        with pytest.raises(PromptError, match=r"(Frame 5|Object 2) is locked: unlock it first"):
+            refused()
+    np.testing.assert_array_equal(pair.labels, before)
+    assert [p.frame for p in pair.prompts] == [p.frame for p in known]
+    pair.erase(1, [4])
+    assert not only(pair.labels[4], 1).any()
+
+
+def test_a_frame_that_is_locked_between_two_frames_of_a_pass_stays(pair: Session) -> None:
+    run(pair.propagate())
+    pair.labels[7][:] = 0
+    for result in pair.propagate(again=True):
+        if result.frame == 4:
+            pair.locks.lock_frames([7])
+    assert not pair.labels[7].any()
+    assert only(pair.labels[8], 1).any()
 
 
 def test_until_prompted_stops_before_the_next_prompt_and_leaves_the_rest(pair: Session) -> None:

@@ -134,8 +134,13 @@ class Propagator:
             yield index, self.step(free, index, certain, ahead=index + 1 < end)
 
     def _hold(self, track: Track, index: int, mask: np.ndarray) -> ObjectMask | None:
-        """Remember a frame on which the object's mask (Y, X) is given; that mask, if not empty."""
-        if index not in track.rounds:
+        """Remember a frame on which the object's mask (Y, X) is given; that mask, if not empty.
+
+        What prompts there say is remembered as well, and written nowhere.
+        """
+        if index in track.rounds:
+            self.answer(track, index)
+        else:
             self._rebuild(track, index, mask)
         return self._look_at(track, index, mask)
 

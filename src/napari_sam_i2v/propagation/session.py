@@ -6,7 +6,8 @@ still be selected, and rebuilt from labels where it is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -61,11 +62,14 @@ class FrameResult:
         Object id -> mask of the objects of this pass.
     labels
         (Y, X) label image of the frame as it was written, other objects included.
+    reverse
+        Whether a pass backward in time found it.
     """
 
     frame: int
     masks: dict[int, ObjectMask]
     labels: NDArray[np.unsignedinteger[Any]]
+    reverse: bool = False
 
     def keepers(self, object_id: int) -> tuple[int, ...]:
         """Other objects that keep what one was found on, if that is most of it: most first."""
@@ -173,6 +177,7 @@ class Session:
         self.locks = Locks()
         self.lives: dict[int, range] = {}
         self.lineage: dict[int, tuple[int, int]] = {}
+        self._editions: Counter[int] = Counter()  # object id -> how often it was changed
         self._planner = Planner(self.n_frames, self.prompts, self.locks, self.lives)
         self._sides = {reverse: self._side(reverse) for reverse in (False, True)}
 
@@ -241,16 +246,30 @@ class Session:
         return self._preview(Prompt(object_id, frame, mask=np.asarray(mask).astype(bool)))
 
     def add_prompts(self, prompts: Iterable[Prompt]) -> None:
-        """Add many prompts without answering them yet; none is added if one does not fit."""
+        """Add many prompts without answering them yet; none is added if one does not fit.
+
+        Raises
+        ------
+        PromptError
+            If one does not fit the movie, or its object or frame is locked.
+        """
         ready = list(prompts)
         for prompt in ready:
             prompt.check_inside(self.shape)
             check_room(self.labels, prompt.object_id)
+            self.locks.check_free([prompt.object_id], [prompt.frame])
         for prompt in ready:
             self._add(prompt)
 
     def preview(self, object_id: int, frame: int) -> FrameResult:
-        """Answer an object's prompts on a frame, and write the mask; see `find`."""
+        """Answer an object's prompts on a frame, and write the mask; see `find`.
+
+        Raises
+        ------
+        PromptError
+            If the object or the frame is locked.
+        """
+        self.locks.check_free([object_id], [frame])
         return self.write(frame, self.find(object_id, frame))
 
     def find(self, object_id: int, frame: int) -> dict[int, Answer]:
@@ -275,6 +294,7 @@ class Session:
         track = self._track(side, object_id)
         side.propagator.prepare(track)
         if frame not in track.answers:
+            self._editions[object_id] += 1
             side.propagator.rewind(track, frame, self._masks(side, object_id))
         return side.propagator.answer(track, frame)
 
@@ -288,8 +308,9 @@ class Session:
         Raises
         ------
         PromptError
-            If one does not fit the movie, or belongs elsewhere.
+            If one does not fit the movie, or belongs elsewhere, or object or frame are locked.
         """
+        self.locks.check_free([object_id], [frame])
         for prompt in prompts:
             if (prompt.object_id, prompt.frame) != (object_id, frame):
                 raise PromptError(
@@ -313,17 +334,35 @@ class Session:
         Raises
         ------
         PromptError
-            If there is no such object.
+            If there is no such object, or it is locked or on a locked frame.
         """
         if object_id not in self.prompts.object_ids:
             known = ", ".join(map(str, self.object_ids)) or "none"
             raise PromptError(f"There is no object {object_id} to remove; objects are: {known}.")
+        self.check_erasable(object_id)
         self.put(object_id, None)
         self.erase(object_id, range(self.n_frames))
 
+    def check_erasable(self, object_id: int, frames: Iterable[int] | None = None) -> None:
+        """Check that neither an object nor a frame that it is on is locked; else `PromptError`.
+
+        Of all frames, or of some.
+        """
+        asked = self.locks.frames if frames is None else self.locks.frames.intersection(frames)
+        on = [f for f in asked if (np.asarray(self.labels[f]) == object_id).any()]
+        self.locks.check_free([object_id], on)
+
     def erase(self, object_id: int, frames: Iterable[int]) -> None:
-        """Erase an object's pixels on some frames; its prompts stay."""
-        for frame in frames:
+        """Erase an object's pixels on some frames; its prompts stay.
+
+        Raises
+        ------
+        PromptError
+            If it is locked, or on one of them that is.
+        """
+        chosen = list(frames)
+        self.check_erasable(object_id, chosen)
+        for frame in chosen:
             plane = np.asarray(self.labels[frame])
             if (plane == object_id).any():
                 self.labels[frame] = np.where(plane == object_id, 0, plane).astype(plane.dtype)
@@ -370,7 +409,9 @@ class Session:
         Raises
         ------
         PromptError
-            If there is nothing to track, or an unknown object is named.
+            If there is nothing to track, or an unknown object is named. And if an object was
+            changed between two frames of the pass: its memory is of before. What was reported is
+            kept, and the next call goes on from there.
         """
         check_choice("direction", direction, ("forward", "backward", "both"))
         check_choice("until", until, ("end", "prompted"))
@@ -421,11 +462,12 @@ class Session:
             side.propagator.go_to(track, begins[object_id], self._masks(side, object_id))
         tracks = [ready[object_id] for object_id in spans]
         held, given = self._held(side), self._given(side)
+        editions = {o: self._editions[o] for o in spans}
         # Batches, and so the last bits of features, must not depend on where the pass begins.
         self.engine.forget(source)
         try:
             for index, answers in side.propagator.run(tracks, begins, ends, held=held, given=given):
-                result = self.write(source.to_movie(index), answers)
+                result = self.write(source.to_movie(index), answers, reverse=source.reverse)
                 for object_id in answers:
                     progress.answered(object_id, result.frame)
                 for object_id in whole & {o for o in spans if begins[o] <= index < ends[o]}:
@@ -433,14 +475,22 @@ class Session:
                     if object_id in final and index + 1 == ends[object_id]:
                         progress.complete(object_id)
                 yield result
+                self._check_unchanged(editions)
         finally:
             self.engine.ahead.wait()  # nobody reads the movie any more
             source.close()
 
-    def _held(self, side: _Side) -> Held | None:
-        """Masks that locks keep as they are; None without a lock."""
-        if not self.locks.frames:
-            return None
+    def _check_unchanged(self, editions: Mapping[int, int]) -> None:
+        """Check that nobody changed an object of a pass under way."""
+        changed = [o for o, edition in editions.items() if self._editions[o] != edition]
+        if found := sorted({*changed, *self.locks.objects.intersection(editions)}):
+            raise PromptError(
+                f"Object {found[0]} was changed while it was tracked. The frames that were "
+                "reported are kept: call propagate again, which goes on from what changed."
+            )
+
+    def _held(self, side: _Side) -> Held:
+        """Masks that locks keep as they are."""
         to_movie = side.turn
 
         def held(object_id: int, index: int) -> NDArray[np.bool_] | None:
@@ -450,14 +500,13 @@ class Session:
 
         return held
 
-    def _given(self, side: _Side) -> Given | None:
-        """Masks of locked objects, which are in no pass; None without one."""
-        if not self.locks.objects:
-            return None
+    def _given(self, side: _Side) -> Given:
+        """Masks of locked objects, which are in no pass."""
         to_movie = side.turn
 
         def given(index: int) -> list[ObjectMask]:
-            return label_masks(np.asarray(self.labels[to_movie(index)]), self.locks.objects)
+            locked = self.locks.objects
+            return label_masks(np.asarray(self.labels[to_movie(index)]), locked) if locked else []
 
         return given
 
@@ -569,6 +618,7 @@ class Session:
 
     def _preview(self, prompt: Prompt) -> FrameResult:
         prompt.check_inside(self.shape)
+        self.locks.check_free([prompt.object_id], [prompt.frame])
         self._add(prompt)
         return self.preview(prompt.object_id, prompt.frame)
 
@@ -592,6 +642,7 @@ class Session:
 
     def _changed(self, object_id: int, frame: int) -> None:
         """Mark what must be tracked again because prompts on a frame changed."""
+        self._editions[object_id] += 1
         for side in self._sides.values():
             index = side.turn(frame)
             side.progress.changed(object_id, index)
@@ -600,6 +651,7 @@ class Session:
                 track.forget_prompt(index)
 
     def _forget(self, object_id: int) -> None:
+        self._editions[object_id] += 1
         for side in self._sides.values():
             side.tracks.pop(object_id, None)
             side.progress.forget(object_id)
@@ -615,7 +667,9 @@ class Session:
         to_movie = side.turn
         return lambda index: np.asarray(self.labels[to_movie(index)]) == object_id
 
-    def write(self, frame: int, answers: dict[int, Answer]) -> FrameResult:
+    def write(
+        self, frame: int, answers: dict[int, Answer], *, reverse: bool = False
+    ) -> FrameResult:
         """Write answers of a frame to the labels; locked and other objects keep their pixels."""
         masks = {object_id: answer.paste() for object_id, answer in answers.items()}
         distances = {
@@ -627,4 +681,4 @@ class Session:
         )
         self.labels[frame] = plane
         self.confidence.note(frame, masks, plane)
-        return FrameResult(frame, masks, plane)
+        return FrameResult(frame, masks, plane, reverse)

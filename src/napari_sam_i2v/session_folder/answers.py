@@ -38,7 +38,7 @@ class AnswerRecord:
     area
         In the labels as they were written, in pixels.
     prompted
-        Whether the object has prompts on the frame.
+        Whether it answers prompts, and no pass has been there.
     """
 
     frame: int
