@@ -41,6 +41,16 @@ def test_others_keep_every_pixel() -> None:
     assert (result[:, :2] == 1).all()
 
 
+@pytest.mark.parametrize("other", [-1, 200_000_000])
+def test_labels_that_are_no_object_ids_stay(other: int) -> None:
+    plane = np.zeros((8, 8), np.int32)
+    plane[0, :3], plane[5, 5] = other, 1
+    composed = compose_labels(plane, {1: mask((2, 2, 4, 4), 1)})
+    assert (composed[0, :3] == other).all()
+    assert composed.dtype == np.int32
+    assert (composed == 1).sum() == 4 and composed[5, 5] == 0
+
+
 def test_an_object_leaves_where_it_was_before() -> None:
     plane = np.full((4, 4), 1, np.uint16)
     plane[0, 0] = 9

@@ -72,6 +72,28 @@ def test_grey_movies_of_every_type_span_the_range(dtype: type) -> None:
     assert shown.dtype == np.float32
 
 
+@pytest.mark.parametrize(
+    ("dtype", "offset", "step"),
+    [(np.uint32, 3e9, 1), (np.int32, -2e9, 1), (np.float64, 1e9, 0.01), (np.float64, 1e60, 1e58),
+     (np.float64, 0, 1e-34)],
+)  # fmt: skip
+def test_a_small_range_on_a_large_offset_is_seen(dtype: type, offset: float, step: float) -> None:
+    plain = np.linspace(0, 100, 3 * 40 * 48).reshape(3, 40, 48).round()
+    movie = (plain * step + offset).astype(dtype)
+    shown, wanted = (
+        network_image(frames[1], WHOLE, 16, estimate_contrast(frames)) for frames in (movie, plain)
+    )
+    np.testing.assert_allclose(shown, wanted, atol=0.1)
+
+
+def test_how_opaque_pixels_are_does_not_change_the_contrast() -> None:
+    colours = np.random.default_rng(0).integers(100, 200, (2, 40, 48, 3)).astype(np.uint16)
+    opaque = np.full_like(colours[..., :1], 65535)
+    assert estimate_contrast(np.concatenate((colours, opaque), axis=-1)) == estimate_contrast(
+        colours
+    )
+
+
 def test_rgb_of_16_bits_is_mapped() -> None:
     movie = np.random.default_rng(0).integers(0, 4000, (2, 40, 48, 3)).astype(np.uint16)
     contrast = estimate_contrast(movie)
@@ -98,9 +120,9 @@ def test_nan_and_infinity() -> None:
     assert np.isfinite(network_image(movie[0], WHOLE, 16, contrast)).all()
 
 
-@pytest.mark.parametrize("value", [0, 7, 65535])
-def test_constant_movie(value: int) -> None:
-    movie = np.full((3, 40, 48), value, np.uint16)
+@pytest.mark.parametrize("value", [0, 7, 65535, 1e30])
+def test_constant_movie(value: float) -> None:
+    movie = np.full((3, 40, 48), value, np.uint16 if value < 1e5 else np.float64)
     contrast = estimate_contrast(movie)
     assert contrast is not None
     assert contrast.high > contrast.low

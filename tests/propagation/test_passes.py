@@ -30,6 +30,30 @@ def advance(session: Session, count: int, **options: Any) -> None:
 # ---- results -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("ask", ["answered", "added", "set"])
+def test_what_reaches_past_the_border_is_answered_as_if_cut_there(
+    make: MakeSession, ask: str
+) -> None:
+    shown = []
+    for box, point in (((30, 38, 55, 60), (39.5, 47.5)), ((30, 38, 40, 48), (39, 47))):
+        session = make(view="auto")
+        prompts = [Prompt(1, 0, box=box), Prompt(2, 0, points=np.array([point], float))]
+        for prompt in prompts:
+            if ask == "added":
+                session.add_prompts([prompt])
+            elif ask == "set":
+                session.set_prompts(prompt.object_id, 0, [prompt])
+            elif prompt.box is None:
+                session.add_points(2, 0, points=point)
+            else:
+                session.add_box(1, 0, box=box)
+        for object_id in (1, 2):
+            session.preview(object_id, 0)
+        shown.append(session.labels[0].copy())
+    np.testing.assert_array_equal(*shown)
+    assert (shown[0] == 2)[39, 47]
+
+
 def test_result_is_what_is_written(make: MakeSession) -> None:
     session = make()
     session.add_prompts([click(1, 0), click(2, 0, 10, 30)])

@@ -76,6 +76,13 @@ def test_points_outside(y: float, x: float) -> None:
         Prompt(1, 0, points=np.array([[1, 1], [y, x]])).check_inside(SHAPE)
 
 
+def test_what_reaches_past_the_border_is_cut_there() -> None:
+    prompt = Prompt(1, 0, points=np.array([[-0.5, 7.5], [3.2, 9.5]]), box=(-4, -1, 12, 5))
+    cut = prompt.within((3, 8, 10))
+    np.testing.assert_array_equal(cut.points, [[0, 7.5], [3.2, 9]])
+    assert cut.box == (0, 0, 8, 5)
+
+
 def test_frames_outside() -> None:
     with pytest.raises(PromptError, match="on frame 10, but the movie has frames 0 to 9"):
         points(10).check_inside(SHAPE)

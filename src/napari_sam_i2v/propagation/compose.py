@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_sam_i2v.propagation.answer import ObjectMask
+from napari_sam_i2v.propagation.prompts import MAX_OBJECT_ID
 from napari_sam_i2v.propagation.view import Box
 
 __all__ = ["compose_labels", "label_masks"]
@@ -149,6 +150,8 @@ def _without(plane: NDArray[Any], objects: Iterable[int]) -> NDArray[Any]:
     here = [object_id for object_id in objects if object_id <= most]
     if not here:
         return plane
+    if most > MAX_OBJECT_ID or plane.min() < 0:  # somebody else's labels
+        return np.where(np.isin(plane, here), 0, plane).astype(plane.dtype)
     stays = np.arange(most + 1, dtype=plane.dtype)
     stays[here] = 0
     return stays[plane]

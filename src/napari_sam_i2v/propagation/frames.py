@@ -76,9 +76,10 @@ class Contrast:
 
     def apply(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """Map an image to 0 .. 255; what is not a number becomes black."""
-        scale = np.float32(255 / max(self.high - self.low, 1e-30))
-        mapped = (image.astype(np.float32) - np.float32(self.low)) * scale
-        return np.clip(np.nan_to_num(mapped, nan=0.0), 0, 255)
+        kind = _arithmetic(image.dtype)
+        scale = kind.type(255 / max(self.high - self.low, np.finfo(kind).tiny * 1000))
+        mapped = (image.astype(kind) - kind.type(self.low)) * scale
+        return np.clip(np.nan_to_num(mapped, nan=0.0), 0, 255).astype(np.float32, copy=False)
 
     def as_bytes(self, image: NDArray[Any]) -> NDArray[np.uint8]:
         """Map an image to bytes, gamma included."""
@@ -120,6 +121,8 @@ def estimate_contrast(
     MovieError
         If the sampled frames hold no finite value.
     """
+    if len(movie.shape) == 4 and movie.shape[-1] == 4:
+        movie = OneChannel(movie, slice(0, 3))  # how opaque a pixel is says nothing of contrast
     rgb_bytes = len(movie.shape) == 4 and np.dtype(getattr(movie, "dtype", np.uint8)) == np.uint8
     if rgb_bytes and limits is None:
         return None
@@ -137,11 +140,18 @@ def estimate_contrast(
     low, high = limits or np.percentile(values, PERCENTILES)
     if high <= low:
         low, high = float(values.min()), float(values.max())
-    contrast = Contrast(float(low), float(high) if high > low else float(low) + 1.0)
+    flat = float(low) + max(1.0, abs(float(low)) * 1e-6)
+    contrast = Contrast(float(low), float(high) if high > low else flat)
     return replace(contrast, gamma=_gamma(float(contrast.apply(values).mean()) / 255))
 
 
-def _sampled(movie: MovieLike, t: int, *, skip: bool) -> NDArray[np.float32]:
+def _arithmetic(dtype: np.dtype[Any]) -> np.dtype[np.floating[Any]]:
+    """Type that pixels are mapped in: a small range on a large offset needs the wider one."""
+    fits = dtype.itemsize < 4 or dtype == np.float32
+    return np.dtype(np.float32 if fits else np.float64)
+
+
+def _sampled(movie: MovieLike, t: int, *, skip: bool) -> NDArray[np.floating[Any]]:
     """Some finite grey values of a frame; none of an unreadable one that may be skipped."""
     try:
         frame = np.asarray(movie[t])
@@ -150,7 +160,7 @@ def _sampled(movie: MovieLike, t: int, *, skip: bool) -> NDArray[np.float32]:
             raise
         return np.zeros(0, np.float32)
     step = max(1, int(np.sqrt(frame.shape[0] * frame.shape[1] / 65536)))
-    values = frame[::step, ::step].astype(np.float32).ravel()
+    values = frame[::step, ::step].astype(_arithmetic(frame.dtype)).ravel()
     return values[np.isfinite(values)]
 
 

@@ -109,6 +109,20 @@ class Prompt:
                     "(positions are y, x in data pixels, not in calibrated units)"
                 )
 
+    def within(self, shape: Sequence[int]) -> Prompt:
+        """Return the prompt with what reaches past a movie of shape (T, Y, X) cut at its border.
+
+        A point on the outer half of a border pixel lies on that pixel.
+        """
+        _, height, width = shape[:3]
+        points = self.points
+        if points is not None:
+            points = np.clip(points, 0, (height - 1, width - 1))
+        box = self.box
+        if box is not None:
+            box = max(box[0], 0), max(box[1], 0), min(box[2], height), min(box[3], width)
+        return replace(self, points=points, box=box)
+
     def _overlaps(self, height: int, width: int) -> bool:
         y0, x0, y1, x1 = self.box or (0, 0, 0, 0)
         return y0 < height and x0 < width and y1 > 0 and x1 > 0

@@ -322,7 +322,7 @@ class Session:
         correction = self._corrects(object_id, frame)
         self.prompts.clear(object_id, frame)
         for prompt in prompts:
-            self.prompts.add(replace(prompt, correction=correction))
+            self.prompts.add(replace(prompt.within(self.shape), correction=correction))
         if object_id not in self.prompts.object_ids:
             self._forget(object_id)
         else:
@@ -625,6 +625,7 @@ class Session:
     def _add(self, prompt: Prompt) -> None:
         object_id, frame = prompt.object_id, prompt.frame
         check_room(self.labels, object_id)
+        prompt = prompt.within(self.shape)
         if frame not in self.prompts.frames(object_id) and self._corrects(object_id, frame):
             prompt = replace(prompt, correction=True)
         self.prompts.add(prompt)
