@@ -223,6 +223,40 @@ def test_an_export_that_cannot_be_is_refused_before_tracking(
     assert listing(here) == before
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--confidence", "clicks.csv"), "clicks.csv is read by this command"),
+        (("--confidence", "a/../clicks.csv"), "clicks.csv is read by this command"),
+        (("--confidence", "link.csv"), "link.csv is read by this command"),
+        (("--export", "overlay=movie.gif"), "movie.gif is read by this command"),
+        (("--export", "csv=x.csv", "--confidence", "x.csv"), "x.csv is named twice"),
+        (("--export", "csv=x.csv", "--confidence", "a/../x.csv"), "x.csv is named twice"),
+        (("--export", "a/../labels.tif"), "named twice"),
+    ],
+)
+def test_what_is_read_is_never_overwritten(
+    segment: Run, here: Path, more: tuple[str, ...], message: str
+) -> None:
+    (here / "a").mkdir()
+    (here / "link.csv").symlink_to("clicks.csv")
+    (here / "movie.tif").rename("movie.gif")
+    before = listing(here), digest(here)
+    code, _, err = segment(*more, "--overwrite", movie="movie.gif")
+    assert code == 2
+    assert message in the_error(err)
+    assert (listing(here), digest(here)) == before
+
+
+def test_labels_that_are_the_prompts_are_not_overwritten(segment: Run, here: Path) -> None:
+    save_tiff((tiny.blobs() > 1000).astype(np.uint16), here / "labels.tif")
+    before = digest(here)
+    code, _, err = segment("--overwrite", prompts="labels.tif")
+    assert code == 2
+    assert "labels.tif is read by this command" in the_error(err)
+    assert digest(here) == before
+
+
 # ---- what is refused --------------------------------------------------------------------------
 
 

@@ -171,6 +171,29 @@ def test_the_command_names_what_may_have_divided(
 
 
 @pytest.mark.parametrize(
+    "more",
+    [
+        ["labels.tif", "--movie", "movie.gif", "--to", "movie.gif"],
+        ["labels.tif", "--movie", "movie.gif", "--to", "overlay=a/../movie.gif"],
+        ["labels.tif", "--to", "labels.tif"],
+        ["labels.tif", "--lineage", "res/res_track.txt", "--to", "ctc=res"],
+        ["res", "--to", "res/mask000.tif"],
+    ],
+)
+def test_what_is_read_is_never_overwritten(
+    labels_file: Path, monkeypatch, capsys: pytest.CaptureFixture[str], more: list[str]
+):
+    monkeypatch.chdir(labels_file.parent)
+    assert command("labels.tif", "--to", "ctc=res", "--quiet") == 0
+    Path("a").mkdir()
+    Path("movie.gif").write_bytes(labels_file.read_bytes())
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert command(*more, "--overwrite") == 2
+    assert "is read by this command" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--to", "o.json", "--to", "coco=o.json"], "named twice"),

@@ -143,7 +143,11 @@ def _add_writing(options: _Options) -> None:
         "--export", action="append", default=[], metavar="FORMAT=PATH",
         help=f"write the result in another format too; as often as wanted: {FORMAT_NAMES}",
     )  # fmt: skip
-    _add_overwrite(options, "replace an older result, and what a stopped run left beside it")
+    _add_overwrite(
+        options,
+        "replace older results (label files and folders only if we wrote them), and what a stopped "
+        "run left; never what is read",
+    )
     options.add_argument(
         "--resume", action="store_true",
         help="go on from what a killed run of the same command left: the labels are those of a "
@@ -179,7 +183,11 @@ def _add_export(commands: Any) -> None:
         "--lineage", type=Path, metavar="FILE",
         help="divisions: text as man_track.txt, a line “label first last parent” per object",
     )  # fmt: skip
-    _add_overwrite(parser, "replace older results; folders and label files only if we wrote them")
+    _add_overwrite(
+        parser,
+        "replace older results; folders and label files only if we wrote them, and never what is "
+        "read",
+    )
 
 
 def _add_demo(commands: Any) -> None:
