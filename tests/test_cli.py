@@ -13,12 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 from napari_sam_i2v import cli
 from napari_sam_i2v.cli.console import stop_on_ctrl_c
-from napari_sam_i2v.movies import LabelStore, open_movie, save_tiff
+from napari_sam_i2v.movies import LabelStore, list_labels, open_movie, save_tiff
+from napari_sam_i2v.movies.napari_io import read_layers
 from tests import tiny
+from tests.movies.test_ome_zarr import multiscales, write_image
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -139,6 +142,32 @@ def test_zarr_holds_the_same_labels(segment: Run, here: Path) -> None:
     np.testing.assert_array_equal(np.asarray(store), tifffile.imread("labels.tif"))
     assert store.done == list(range(6))
     assert store.metadata == described("labels.tif")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_labels_inside_an_image_are_its_own(segment: Run, here: Path, version: str) -> None:
+    movie = write_image(
+        here / "image.zarr", tiny.blobs(), version=version, images=multiscales("tyx")
+    )
+    out = "image.zarr/labels/cells.zarr"
+    for more in ((), ("--overwrite",)):
+        assert segment(*more, movie="image.zarr", out=out)[0] == 0
+        assert list_labels(movie) == ("cells.zarr",)
+        assert [kind for _, _, kind in read_layers(str(movie))] == ["image", "labels"]
+    inside = zarr.open_group(str(here / out), mode="r")
+    assert inside.metadata.zarr_format == (2 if version == "0.4" else 3)
+    assert open_movie(out).scale == open_movie(movie).scale
+
+
+def test_a_refused_command_makes_no_labels_inside_an_image(segment: Run, here: Path) -> None:
+    write_image(here / "image.zarr", tiny.blobs(), images=multiscales("tyx"))
+    before = digest(here / "image.zarr")
+    code, _, _ = segment(
+        "--device", "abacus", movie="image.zarr", out="image.zarr/labels/cells.zarr"
+    )
+    assert code == 2
+    assert digest(here / "image.zarr") == before
+    assert listing(here / "image.zarr") == ["s0", "zarr.json"]
 
 
 def test_frames_outside_the_range_stay_empty(segment: Run) -> None:

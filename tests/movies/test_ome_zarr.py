@@ -48,6 +48,12 @@ def write_image(
     return path
 
 
+def test_a_labels_folder_that_is_no_group_holds_no_labels(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr")
+    (path / "labels" / "cells").mkdir(parents=True)
+    assert list_labels(path) == ()
+
+
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_image(tmp_path: Path, version: str) -> None:
     path = write_image(tmp_path / "a.zarr", version=version)

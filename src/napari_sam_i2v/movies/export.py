@@ -24,7 +24,7 @@ from napari_sam_i2v.movies.output import (
 )
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
 
-__all__ = ["save_ome_zarr", "save_tiff"]
+__all__ = ["enter_in_labels", "image_around", "save_ome_zarr", "save_tiff"]
 
 Triple = tuple[float, float, float]
 Units = tuple[str, str, str]
@@ -131,7 +131,7 @@ def save_ome_zarr(
     At IMAGE.zarr/labels/NAME of an OME-Zarr image it takes that image's version (0.4 or 0.5) and
     is entered in the image's list of labels. Parameters and errors are those of `save_tiff`.
     """
-    image = _image_around(Path(path))
+    image = image_around(Path(path))
     if image is not None:
         image.require_group("labels")
     target = check_target(path, overwrite=overwrite)
@@ -154,7 +154,7 @@ def save_ome_zarr(
         store.colour(ids - {0})
         remove_own(target)
     if image is not None:
-        _enter_in_labels(image, target.name)
+        enter_in_labels(image, target.name)
     return target
 
 
@@ -226,7 +226,7 @@ def _ome_head(shape: tuple[int, ...], scale: Triple, units: Units, note: str) ->
     return {"metadata": head}
 
 
-def _image_around(target: Path) -> Any:
+def image_around(target: Path) -> Any:
     """Find the OME-Zarr image in whose `labels` folder the target lies; None if in none."""
     labels = target.resolve().parent
     if labels.name != "labels":
@@ -238,7 +238,7 @@ def _image_around(target: Path) -> Any:
     return group if "multiscales" in ome_attributes(group) else None
 
 
-def _enter_in_labels(image: Any, name: str) -> None:
+def enter_in_labels(image: Any, name: str) -> None:
     """Add a name to an image's list of labels, keeping what else is written there."""
     labels = image.require_group("labels")
     names = list(ome_attributes(labels).get("labels") or [])
