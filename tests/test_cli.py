@@ -740,6 +740,17 @@ def test_wrong_axes_are_corrected(segment: Run) -> None:
     assert described("labels.tif")["settings"]["axes"] == "YXT"
 
 
+def test_depth_of_a_label_image_is_that_of_the_movie(segment: Run) -> None:
+    deep = np.stack([tiny.blobs(2)] * 3, axis=1)
+    tifffile.imwrite("deep.tif", deep, imagej=True, metadata={"axes": "TZYX"})
+    masks = np.zeros(deep.shape[1:], np.uint16)
+    masks[1, 6:18, 8:20], masks[2, 27:39, 24:36] = 1, 2
+    tifffile.imwrite("masks.tif", masks, imagej=True, metadata={"axes": "ZYX"})
+    assert segment("--z", "2", movie="deep.tif", prompts="masks.tif")[0] == 0
+    (prompt,) = described("labels.tif")["prompts"]
+    assert (prompt["object_id"], prompt["frame"]) == (2, 0)
+
+
 def test_one_image_of_several(segment: Run) -> None:
     with tifffile.TiffWriter("two.ome.tif", ome=True) as out:
         out.write(tiny.blobs()[:2], metadata={"axes": "TYX", "Name": "left"})

@@ -265,6 +265,34 @@ def test_label_stack(tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(second.mask, labels()[2] == 2)
 
 
+def test_depth_of_a_label_image_is_time_unless_a_plane_is_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    tifffile.imwrite(path, labels(), imagej=True, metadata={"axes": "ZYX"})
+    assert [(p.object_id, p.frame) for p in read_prompts(path)] == [(5, 0), (2, 2)]
+    first, second = read_prompts(path, movie_shape=SHAPE, z=3)
+    assert [(p.object_id, p.frame) for p in (first, second)] == [(2, 0), (5, 0)]
+    np.testing.assert_array_equal(first.mask, labels()[3] == 2)
+    with pytest.raises(PromptError, match=r"z must lie in 0\.\.4"):
+        read_prompts(path, z=5)
+
+
+def test_the_chosen_plane_of_each_frame_of_a_label_image_prompts(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    planes = np.stack([np.zeros_like(labels()), labels()], axis=1)
+    tifffile.imwrite(path, planes, imagej=True, metadata={"axes": "TZYX"})
+    with pytest.raises(PromptError, match="2 z planes: choose one"):
+        read_prompts(path)
+    found = read_prompts(path, movie_shape=SHAPE, z=1)
+    assert [(p.object_id, p.frame) for p in found] == [(5, 0), (2, 2)]
+
+
+def test_a_label_image_without_depth_fits_any_plane(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    tifffile.imwrite(path, labels(), imagej=True, metadata={"axes": "TYX"})
+    found = read_prompts(path, movie_shape=SHAPE, z=1)
+    assert [(p.object_id, p.frame) for p in found] == [(5, 0), (2, 2)]
+
+
 @pytest.mark.parametrize("ending", ["tif", "png"])
 def test_label_image_prompts_frame_0(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"labels.{ending}"

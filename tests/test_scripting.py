@@ -8,6 +8,7 @@ import tifffile
 
 import napari_sam_i2v
 from napari_sam_i2v.errors import InputError, OutputError, PromptError
+from napari_sam_i2v.inputs import open_input
 from napari_sam_i2v.movies import LabelStore, open_movie
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.scripting import points_to_prompts, segment
@@ -144,6 +145,18 @@ def test_misuse_is_refused(network, given: dict, message: str) -> None:
 def test_arrays_that_are_no_movie_are_refused(network, shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="needs the axes"):
         segment(np.zeros(shape, np.uint8), prompts(), model=network, device="cpu")
+
+
+def test_the_plane_of_the_movie_is_that_of_a_label_image(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "movie.tif", np.stack([tiny.blobs()] * 2, axis=1), imagej=True,
+        metadata={"axes": "TZYX"},
+    )  # fmt: skip
+    masks = np.zeros((2, tiny.SIZE, tiny.SIZE), np.uint16)
+    masks[0, 2:9, 2:9], masks[1, 20:29, 20:29] = 3, 4
+    tifffile.imwrite(tmp_path / "masks.tif", masks, imagej=True, metadata={"axes": "ZYX"})
+    (prompt,) = open_input(tmp_path / "movie.tif", z=1).prompts(tmp_path / "masks.tif")
+    assert (prompt.object_id, prompt.frame) == (4, 0)
 
 
 def test_wrong_choices_leave_no_output(tmp_path: Path, network) -> None:

@@ -18,8 +18,10 @@ JSON
     keeps them apart: rounds are given to the network one after the other, as they were clicked,
     each may start over with a box or a mask, and entries are put together within a round only.
 Label image
-    TIFF, PNG, OME-Zarr or array of integers: (Y, X) prompts on frame 0; (T, Y, X) prompts each
-    object by its mask on the first frame that has it.
+    TIFF, PNG, OME-Zarr, NIfTI or array of integers: (Y, X) prompts on frame 0; (T, Y, X) prompts
+    each object by its mask on the first frame that has it. In a file, Z is time unless a plane is
+    chosen, as in a movie: then (Z, Y, X) prompts by that plane on frame 0, and (T, Z, Y, X) by
+    that plane of every frame.
 
 Everything is (frame, y, x) in data pixels.
 """
@@ -68,7 +70,10 @@ _Drafts = dict[tuple[int, int, int], _Draft]
 
 
 def read_prompts(
-    source: str | os.PathLike[str] | Any, *, movie_shape: tuple[int, ...] | None = None
+    source: str | os.PathLike[str] | Any,
+    *,
+    movie_shape: tuple[int, ...] | None = None,
+    z: int | None = None,
 ) -> list[Prompt]:
     """Read prompts from a file, or from an array of labels.
 
@@ -78,6 +83,8 @@ def read_prompts(
         A .csv, .json, label image (see the module), or an integer array (Y, X) or (T, Y, X).
     movie_shape
         (T, Y, X[, 3]) of the movie: prompts must lie inside it.
+    z
+        The plane that was chosen of a movie with depth: Z of a label image is depth then.
 
     Returns
     -------
@@ -90,7 +97,7 @@ def read_prompts(
     PromptError
         If the file is missing, empty or wrong; it names the file and line.
     """
-    drafts = _read(source)
+    drafts = _read(source, z)
     if not drafts:
         raise PromptError(f"{_called(source)} holds no prompts: at least one is needed")
     ordered = sorted(drafts, key=lambda key: (key[1], key[0], key[2]))
@@ -120,7 +127,7 @@ def _called(source: Any) -> str:
     return str(source) if isinstance(source, str | os.PathLike) else "the label image"
 
 
-def _read(source: Any) -> _Drafts:
+def _read(source: Any, z: int | None) -> _Drafts:
     if not isinstance(source, str | os.PathLike):
         return _from_labels(source, "the label image")
     path = Path(source).expanduser()
@@ -130,7 +137,7 @@ def _read(source: Any) -> _Drafts:
         return _from_csv(path)
     if path.is_file() and path.suffix.lower() == ".json":
         return _from_json(path)
-    return _from_image(path)
+    return _from_image(path, z)
 
 
 def _text(path: Path) -> str:
@@ -285,11 +292,14 @@ def _mask_from_runs(value: Any, where: str) -> np.ndarray:
 # --- label images --------------------------------------------------------------------------------
 
 
-def _from_image(path: Path) -> _Drafts:
-    from napari_sam_i2v.movies.movie import open_movie
+def _from_image(path: Path, z: int | None) -> _Drafts:
+    from napari_sam_i2v.movies.axes import plan_frames
+    from napari_sam_i2v.movies.movie import Movie, open_source
 
     try:
-        movie = open_movie(path)
+        source = open_source(path)
+        deep = source.axes.count("Z") == 1 and source.sizes["Z"] > 1
+        movie = Movie(source, plan_frames(source, z=z if deep else None))
     except MovieError as err:
         raise PromptError(
             f"{path} is no prompts file (.csv, .json) and no label image: {err}"

@@ -120,7 +120,10 @@ def _add_tracking(options: _Options) -> None:
 
 def _add_reading(options: _Options) -> None:
     options.add_argument("--channel", metavar="C", help="channel, by number (from 0) or name")
-    options.add_argument("--z", type=int, metavar="Z", help="plane of a movie with depth")
+    options.add_argument(
+        "--z", type=int, metavar="Z",
+        help="plane of a movie with depth, and of a label image with depth that prompts it",
+    )  # fmt: skip
     options.add_argument(
         "--axes", metavar="AXES",
         help="stored axes, e.g. TZYX, where the file does not tell or is wrong",

@@ -137,7 +137,7 @@ def _checked_job(args: argparse.Namespace) -> Job:
 
     channel = int(args.channel) if (args.channel or "").isdecimal() else args.channel
     movie = open_movie(args.movie, channel=channel, z=args.z, axes=args.axes, scene=args.scene)
-    prompts = read_prompts(args.prompts, movie_shape=movie.shape)
+    prompts = read_prompts(args.prompts, movie_shape=movie.shape, z=args.z)
     frames = parse_frames(args.frames, len(movie)) if args.frames is not None else None
     settings = Settings(
         model=args.model, device=args.device, precision=args.precision,
