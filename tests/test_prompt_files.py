@@ -81,7 +81,10 @@ def test_ways_of_writing_csv(saved, text: str) -> None:
         ("object_id,frame,y,x\n1,0,3,\n", "line 2: x must be a number"),
         ("object_id,frame,y,x\n1,0,3\n", "line 2: the line is too short, x is missing"),
         ("object_id,frame,y,x,label\n1,0,3,4,2\n", "line 2: label must be 1"),
-        ("index,axis-0,axis-1,axis-2,axis-3\n0,1,2,3,4\n", "line 1: points need the columns"),
+        (
+            "index,axis-0,axis-1,axis-2,axis-3\n0,1,2,3,4\n",
+            "line 1: points and shapes need the columns",
+        ),
     ],
 )
 def test_wrong_csv(saved, text: str, message: str) -> None:
@@ -156,6 +159,60 @@ def test_what_napari_itself_writes(tmp_path: Path) -> None:
     path = str(tmp_path / "points.csv")
     napari_write_points(path, points.data, points._get_state())
     assert listed(read_prompts(path)) == [(4, 2, [[10.5, 20], [11, 21]], [1, 0])]
+
+
+# --- the CSV of a Shapes layer -------------------------------------------------------------------
+
+SHAPES = "index,shape-type,vertex-index,axis-0,axis-1,axis-2\n"
+
+
+def corners(index: int, frame: float, *yx: tuple[float, float], kind: str = "rectangle") -> str:
+    rows = [f"{index},{kind},{i},{frame},{y},{x}\n" for i, (y, x) in enumerate(yx)]
+    return "".join(rows)
+
+
+def test_rectangles_become_boxes(saved) -> None:
+    text = corners(0, 2.0, (22, 12), (22, 28), (38, 28), (38, 12))
+    text += corners(1, 0.9999999, (5, 8.5), (2, 6), (8, 6), (5, 3.5))  # turned
+    found = read_prompts(saved(SHAPES + text), movie_shape=SHAPE)
+    assert [(p.object_id, p.frame, p.box, p.points) for p in found] == [
+        (2, 1, (2, 3.5, 8, 8.5), None),
+        (1, 2, (22, 12, 38, 28), None),
+    ]
+
+
+def test_rectangles_on_one_picture_are_on_frame_0(saved) -> None:
+    text = "index,shape-type,vertex-index,axis-0,axis-1\n0,rectangle,0,1,2\n0,rectangle,1,3,5\n"
+    (found,) = read_prompts(saved(text))
+    assert (found.object_id, found.frame, found.box) == (1, 0, (1, 2, 3, 5))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (corners(0, 0, (1, 2), (3, 4), kind="polygon"), "line 2: rectangles are required.*polygon"),
+        (corners(0, 0, (1, 2)) + corners(0, 3, (3, 4)), "rectangle 0 lies on the frames 0 to 3"),
+        (corners(0, 0, (1, 2), (1, 4)), "line 2: a box needs y0 < y1"),
+        (corners(0, 9, (1, 2), (3, 4)), "object 1 is on frame 9"),
+        (corners(-1, 0, (1, 2), (3, 4)), "index must be a whole number"),
+        ("0,rectangle,0\n", "line 2: axis-0,axis-1,axis-2 missing"),
+    ],
+)
+def test_wrong_shapes(saved, text: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        read_prompts(saved(SHAPES + text), movie_shape=SHAPE)
+
+
+def test_rectangles_that_napari_itself_writes(tmp_path: Path) -> None:
+    layers = pytest.importorskip("napari.layers")
+    from napari_builtins.io import napari_write_shapes
+
+    drawn = [[[2, 10, 20], [2, 10, 30], [2, 15, 30], [2, 15, 20]]]
+    shapes = layers.Shapes(drawn, shape_type="rectangle", scale=(1, 0.5, 0.5))
+    path = str(tmp_path / "shapes.csv")
+    napari_write_shapes(path, shapes.data, shapes._get_state())
+    (found,) = read_prompts(path)
+    assert (found.object_id, found.frame, found.box) == (1, 2, (10, 20, 15, 30))
 
 
 # --- JSON ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Prompts from files and to files: CSV, napari's Points CSV, JSON, label images.
+"""Prompts from files and to files: CSV, napari's CSV of points and shapes, JSON, label images.
 
 CSV
     ``object_id,frame,y,x[,label]``, one point per line, label 1 (on the object, the default) or 0
@@ -7,6 +7,10 @@ napari's CSV of a Points layer
     ``index,axis-0,axis-1[,axis-2]`` and the layer's features. A feature `object_id` names the
     objects, else each point is its own object, from 1; a feature `label` is as above. The
     coordinates are pixels of the layer's data, whatever its scale.
+napari's CSV of a Shapes layer
+    ``index,shape-type,vertex-index,axis-0,axis-1[,axis-2]``, a line per vertex. Each rectangle is
+    the box around its vertices, and its own object, from 1 (index + 1); other shapes are refused.
+    Coordinates are as above: the centre of the first pixel is at 0.
 JSON
     ``{"prompts": [{"object_id": 1, "frame": 0, "points": [[y, x], ...], "labels": [1, ...],
     "box": [y0, x0, y1, x1], "mask": {"shape": [Y, X], "runs": [n0, n1, ...]}}, ...]}``; points
@@ -160,6 +164,8 @@ def _from_csv(path: Path) -> _Drafts:
     filled = [(rows.line_num, row) for row in rows if any(cell.strip() for cell in row)]
     header = [name.strip().lower() for name in filled[0][1]]
     points_layer = "axis-0" in header and "frame" not in header
+    if points_layer and "shape-type" in header:
+        return _from_shapes(path, header, filled[1:])
     columns = _points_layer_columns(path, header) if points_layer else _columns(path, header)
     drafts: _Drafts = {}
     for number, (line, row) in enumerate(filled[1:], start=1):
@@ -184,8 +190,8 @@ def _points_layer_columns(path: Path, header: list[str]) -> dict[str, str]:
     names = {2: ("y", "x"), 3: ("frame", "y", "x")}.get(len(axes))
     if names is None or axes != [f"axis-{i}" for i in range(len(axes))]:
         raise PromptError(
-            f"{path}, line 1: points need the columns axis-0 (frame), axis-1 (y), axis-2 (x); got "
-            f"{','.join(axes)}"
+            f"{path}, line 1: points and shapes need the columns axis-0 (frame), axis-1 (y), "
+            f"axis-2 (x); got {','.join(axes)}"
         )
     features = {name: name for name in ("object_id", "label") if name in header}
     return dict(zip(names, axes, strict=True)) | features
@@ -208,6 +214,42 @@ def _add_point(
     draft = drafts.setdefault((object_id, frame, 1), _Draft(where))
     draft.points.append((_number(cell("y", ""), "y", where), _number(cell("x", ""), "x", where)))
     draft.labels.append(_label(cell("label", "1"), where))
+
+
+def _from_shapes(path: Path, header: list[str], rows: list[tuple[int, list[str]]]) -> _Drafts:
+    """Take the rectangles of a Shapes layer, a line per vertex, as the boxes around them."""
+    columns = {"index": "index", "kind": "shape-type"} | _points_layer_columns(path, header)
+    corners: dict[int, list[tuple[int, float, float]]] = {}
+    first: dict[int, str] = {}
+    for line, row in rows:
+        where = f"{path}, line {line}"
+        cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
+        if missing := [name for name in columns.values() if name not in cells]:
+            raise PromptError(f"{where}: {','.join(missing)} missing")
+        if cells["shape-type"].lower() != "rectangle":
+            raise PromptError(
+                f"{where}: rectangles are required, which become boxes; got the shape "
+                f"{cells['shape-type']!r}. Draw a rectangle around the object instead"
+            )
+        index = _whole(cells["index"], "index", where)
+        first.setdefault(index, where)
+        frame = _whole(cells[columns["frame"]], "frame", where) if "frame" in columns else 0
+        y, x = (_number(cells[columns[name]], name, where) for name in "yx")
+        corners.setdefault(index, []).append((frame, y, x))
+    return dict(_shape_box(index, corners[index], where) for index, where in first.items())
+
+
+def _shape_box(
+    index: int, corners: list[tuple[int, float, float]], where: str
+) -> tuple[tuple[int, int, int], _Draft]:
+    frames, ys, xs = zip(*corners, strict=True)
+    if len(set(frames)) > 1:
+        raise PromptError(
+            f"{where}: rectangle {index} lies on the frames {min(frames)} to {max(frames)}; draw "
+            "it on one frame"
+        )
+    box = _box([min(ys), min(xs), max(ys), max(xs)], where)
+    return (_object_id(index + 1, where), frames[0], 1), _Draft(where, box=box)
 
 
 # --- JSON ----------------------------------------------------------------------------------------

@@ -90,7 +90,8 @@ def _add_segment(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--prompts", required=True, type=Path, metavar="FILE",
-        help="CSV with object_id,frame,y,x[,label], napari's Points CSV, JSON, or a label image",
+        help="CSV with object_id,frame,y,x[,label], napari's CSV of points or rectangles, JSON, "
+        "or a label image",
     )  # fmt: skip
     parser.add_argument(
         "--output", required=True, type=Path, metavar="OUT", help="NAME.tif or NAME.zarr"
