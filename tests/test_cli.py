@@ -740,6 +740,25 @@ def test_wrong_axes_are_corrected(segment: Run) -> None:
     assert described("labels.tif")["settings"]["axes"] == "YXT"
 
 
+def two_channels(path: str, *names: str) -> None:
+    """Write an OME-TIFF whose channels have these names, the second of them empty."""
+    pixels = np.stack([tiny.blobs(), np.zeros_like(tiny.blobs())], axis=1)
+    metadata = {"axes": "TCYX", "Channel": {"Name": list(names)}}
+    tifffile.imwrite(path, pixels, ome=True, metadata=metadata)
+
+
+def test_channels_may_be_named_by_their_wavelength(segment: Run, run: Run, here: Path) -> None:
+    two_channels("movie.ome.tif", "488", "405")
+    assert segment("--channel", "488", movie="movie.ome.tif")[0] == 0
+    assert segment("--channel", "0", movie="movie.ome.tif", out="other.tif")[0] == 0
+    np.testing.assert_array_equal(tifffile.imread("labels.tif"), tifffile.imread("other.tif"))
+    more = ("--movie", "movie.ome.tif", "--channel", "405", "--to", "o.csv")
+    save_tiff((tiny.blobs() > 1000).astype(np.uint16), here / "discs.tif")
+    assert run("export", "discs.tif", *more)[0] == 0
+    header, first, *_ = (here / "o.csv").read_text().splitlines()
+    assert dict(zip(header.split(","), first.split(","), strict=True))["mean_intensity"] == "0"
+
+
 def test_depth_of_a_label_image_is_that_of_the_movie(segment: Run) -> None:
     deep = np.stack([tiny.blobs(2)] * 3, axis=1)
     tifffile.imwrite("deep.tif", deep, imagej=True, metadata={"axes": "TZYX"})

@@ -24,9 +24,8 @@ def run(args: argparse.Namespace) -> None:
         written=[path for _, path in exports],
         read=[path for path in (args.labels, args.movie, args.lineage) if path is not None],
     )
-    channel = int(args.channel) if (args.channel or "").isdecimal() else args.channel
     tracked = open_tracked(
-        args.labels, movie=args.movie, lineage=args.lineage, channel=channel, z=args.z
+        args.labels, movie=args.movie, lineage=args.lineage, channel=args.channel, z=args.z
     )
     for line in write_exports(tracked, exports, overwrite=args.overwrite):
         if not args.quiet:

@@ -135,8 +135,7 @@ def _checked_job(args: argparse.Namespace) -> Job:
     from napari_sam_i2v.movies.movie import open_movie
     from napari_sam_i2v.prompt_files import read_prompts
 
-    channel = int(args.channel) if (args.channel or "").isdecimal() else args.channel
-    movie = open_movie(args.movie, channel=channel, z=args.z, axes=args.axes, scene=args.scene)
+    movie = open_movie(args.movie, channel=args.channel, z=args.z, axes=args.axes, scene=args.scene)
     prompts = read_prompts(args.prompts, movie_shape=movie.shape, z=args.z)
     frames = parse_frames(args.frames, len(movie)) if args.frames is not None else None
     settings = Settings(
@@ -144,7 +143,7 @@ def _checked_job(args: argparse.Namespace) -> Job:
         direction=args.direction, frames=frames, view=args.view,
         memory_filter=args.memory_filter, seed=args.seed,
         contrast=tuple(args.contrast) if args.contrast else movie.contrast,
-        channel=channel, z=args.z, axes=args.axes, scene=args.scene,
+        channel=args.channel, z=args.z, axes=args.axes, scene=args.scene,
     )  # fmt: skip
     return make_job(movie, prompts, settings)
 
