@@ -170,6 +170,23 @@ def test_the_command_names_what_may_have_divided(
     assert (found["object_id"], found["frame"], found["areas"]) == (2, 3, [24, 16])
 
 
+def test_the_command_opens_the_movie_that_was_tracked(tmp_path: Path, labels_file: Path):
+    movie = np.stack([family() * 0 + 3, family() * 0 + 7], axis=1)
+    tifffile.imwrite(tmp_path / "deep.tif", movie, photometric="minisblack")  # no axes told
+    with tifffile.TiffWriter(tmp_path / "several.ome.tif", ome=True) as file:
+        for value in (3, 9):
+            file.write(family() * 0 + value, metadata={"axes": "TYX"})
+    for name, more, expected in (
+        ("deep.tif", ("--axes", "TZYX", "--z", "1"), "7"),
+        ("several.ome.tif", ("--scene", "1"), "9"),
+    ):
+        out = tmp_path / f"{name}.csv"
+        assert command(labels_file, "--movie", tmp_path / name, *more, "--to", out) == 0
+        header, first, *_ = out.read_text().splitlines()
+        row = dict(zip(header.split(","), first.split(","), strict=True))
+        assert row["mean_intensity"] == expected
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -182,6 +182,8 @@ def open_tracked(
     lineage: str | os.PathLike[str] | None = None,
     channel: int | str | None = None,
     z: int | None = None,
+    axes: str | None = None,
+    scene: int | str | None = None,
 ) -> Tracked:
     """Open labels on disk with their divisions, to be exported.
 
@@ -195,7 +197,7 @@ def open_tracked(
         labels have none.
     lineage
         A text file as ``man_track.txt`` instead, or labels in which divisions are noted.
-    channel, z
+    channel, z, axes, scene
         Of the movie; see `open_movie`.
 
     Raises
@@ -218,7 +220,9 @@ def open_tracked(
             f"{labels}: labels must be whole numbers (T, Y, X), got {planes.dtype} of shape "
             f"{planes.shape}"
         )
-    pixels = None if movie is None else open_movie(movie, channel=channel, z=z)
+    pixels = (
+        None if movie is None else open_movie(movie, channel=channel, z=z, axes=axes, scene=scene)
+    )
     if pixels is not None and pixels.shape[:3] != planes.shape:
         raise InputError(
             f"labels and movie must be of one size, got {planes.shape} and {pixels.shape}: give "

@@ -184,6 +184,13 @@ def _add_export(commands: Any) -> None:
     parser.add_argument("--channel", metavar="C", help="channel of it, by number or name")
     parser.add_argument("--z", type=int, metavar="Z", help="plane of it, with depth")
     parser.add_argument(
+        "--axes", metavar="AXES",
+        help="its stored axes, e.g. TZYX, where the file does not tell or is wrong",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scene", metavar="S", help="image of a movie file with several, by number or name"
+    )
+    parser.add_argument(
         "--lineage", type=Path, metavar="FILE",
         help="divisions: text as man_track.txt, a line “label first last parent” per object",
     )  # fmt: skip

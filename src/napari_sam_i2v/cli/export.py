@@ -25,8 +25,9 @@ def run(args: argparse.Namespace) -> None:
         read=[path for path in (args.labels, args.movie, args.lineage) if path is not None],
     )
     tracked = open_tracked(
-        args.labels, movie=args.movie, lineage=args.lineage, channel=args.channel, z=args.z
-    )
+        args.labels, movie=args.movie, lineage=args.lineage,
+        channel=args.channel, z=args.z, axes=args.axes, scene=args.scene,
+    )  # fmt: skip
     for line in write_exports(tracked, exports, overwrite=args.overwrite):
         if not args.quiet:
             print(line)
