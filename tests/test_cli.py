@@ -485,6 +485,19 @@ def test_failing_before_the_first_frame_leaves_nothing(segment: Run, here: Path)
     assert listing(here) == before
 
 
+def test_where_the_frames_are_is_said_whatever_went_wrong(
+    segment: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("max_denominator should be at least 1")
+
+    monkeypatch.setattr("napari_sam_i2v.movies.export.save_tiff", broken)
+    code, _, err = segment()
+    assert code == 1
+    assert "6 finished frames left in labels.tif.partial.zarr" in the_error(err)
+    assert LabelStore.open("labels.tif.partial.zarr").done == list(range(6))
+
+
 def test_failing_does_not_touch_the_older_result(segment: Run, here: Path) -> None:
     assert segment()[0] == 0
     before = digest(here / "labels.tif")

@@ -154,7 +154,7 @@ def _kept(output: LabelOutput) -> str:
     frames = f"{done} finished frame{'' if done == 1 else 's'}"
     try:
         path = output.keep()
-    except (SamI2VError, OSError) as error:
+    except Exception as error:  # whatever it is, the place of hours of work must be said
         return f"{frames} left in {output.store_path}, which could not be converted ({error})."
     if path is None:
         return "No frame was finished, nothing was written."
