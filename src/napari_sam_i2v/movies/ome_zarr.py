@@ -19,7 +19,7 @@ from napari_sam_i2v.errors import MovieError
 from napari_sam_i2v.movies.kinds import folder_kind
 from napari_sam_i2v.movies.limits import refuse_huge_chunks
 from napari_sam_i2v.movies.source import Index, Source, chosen_scene, native_dtype
-from napari_sam_i2v.movies.units import SPACE_UNKNOWN, unit_name
+from napari_sam_i2v.movies.units import unit_name, unknown_unit
 
 _BY_TYPE = {"time": "T", "channel": "C"}
 
@@ -194,7 +194,7 @@ def _pixel_steps(
         unit = unit_name(named.get("unit")) if isinstance(named, Mapping) else None
         known = np.isfinite(step) and step > 0 and (unit or step != 1)
         if axis in "TZYX" and known:
-            steps[axis] = (float(step), unit or SPACE_UNKNOWN)
+            steps[axis] = (float(step), unit or unknown_unit(axis))
     return steps
 
 
