@@ -31,7 +31,24 @@ Units = tuple[str, str, str]
 _NO_UNITS: Units = (TIME_UNKNOWN, SPACE_UNKNOWN, SPACE_UNKNOWN)
 # ImageJ files are classic TIFF: offsets end at 4 GiB. Bigger stacks become OME BigTIFF.
 _CLASSIC_LIMIT = 2**32 - 2**25
-_IMAGEJ_TIME = {"second": "sec", "millisecond": "ms", "minute": "min"}
+_IMAGEJ_TIME = {
+    "microsecond": ("ms", 1e-3),
+    "millisecond": ("ms", 1.0),
+    "second": ("sec", 1.0),
+    "minute": ("min", 1.0),
+    "hour": ("min", 60.0),
+    "day": ("min", 1440.0),
+}
+"""Unit -> ImageJ's name of one that it knows, and how many of those it is."""
+_FINER = {
+    "meter": ("micrometer", 1e6),
+    "centimeter": ("micrometer", 1e4),
+    "millimeter": ("micrometer", 1e3),
+    "micrometer": ("nanometer", 1e3),
+}
+_FINE_ENOUGH = 1e-3
+# A resolution is a fraction of 32-bit numbers.
+_MAX_RESOLUTION = 2**32 - 1
 _OME_UNITS = {
     "second": "s",
     "millisecond": "ms",
@@ -201,16 +218,27 @@ def planes_of(labels: Any, dtype: np.dtype) -> Iterator[np.ndarray]:
 
 def _imagej_head(scale: Triple, units: Units, note: str) -> dict[str, Any]:
     head: dict[str, Any] = {"axes": "TYX"}
-    if units[0] == "hour":
-        scale, units = (scale[0] * 60, *scale[1:]), ("minute", *units[1:])
     if units[0] in _IMAGEJ_TIME:
-        head |= {"finterval": float(scale[0]), "tunit": _IMAGEJ_TIME[units[0]]}
-    if units[2] != SPACE_UNKNOWN:
-        head["unit"] = "micron" if units[2] == "micrometer" else units[2]
+        tunit, times = _IMAGEJ_TIME[units[0]]
+        head |= {"finterval": float(scale[0]) * times, "tunit": tunit}
+    y, x, unit = _in_fine_unit(float(scale[1]), float(scale[2]), units[2])
+    if unit != SPACE_UNKNOWN:
+        head["unit"] = "micron" if unit == "micrometer" else unit
     if note:
         head["Info"] = note
-    resolution = (1 / float(scale[2]), 1 / float(scale[1]))
+    resolution = tuple(min(1 / step, _MAX_RESOLUTION) for step in (x, y))
     return {"metadata": head, "resolution": resolution}
+
+
+def _in_fine_unit(y: float, x: float, unit: str) -> tuple[float, float, str]:
+    """Give steps in a unit in which they are not tiny, as those of electron microscopes in metres.
+
+    A TIFF keeps pixels per unit as a fraction, in which tiny steps have no room.
+    """
+    while min(y, x) < _FINE_ENOUGH and unit in _FINER:
+        unit, times = _FINER[unit]
+        y, x = y * times, x * times
+    return y, x, unit
 
 
 def _ome_head(shape: tuple[int, ...], scale: Triple, units: Units, note: str) -> dict[str, Any]:
