@@ -360,6 +360,49 @@ def test_label_image_prompts_frame_0(tmp_path: Path, ending: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("stack", [False, True])
+def test_a_mask_of_booleans_is_object_1(stack: bool) -> None:
+    mask = labels()[3] == 2
+    (found,) = read_prompts(mask[None] if stack else mask)
+    assert (found.object_id, found.frame) == (1, 0)
+    np.testing.assert_array_equal(found.mask, mask)
+
+
+def write_indexed(path: Path, plane: np.ndarray) -> None:
+    picture = Image.fromarray(plane.astype(np.uint8), mode="P")
+    picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128, 128, 0, 128])
+    picture.save(path)
+
+
+def test_palette_pictures_hold_ids_as_indices(tmp_path: Path) -> None:
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    for t, plane in enumerate(labels()):
+        write_indexed(clip / f"{t:05d}.png", plane)
+    found = read_prompts(clip, movie_shape=SHAPE)
+    assert [(p.object_id, p.frame) for p in found] == [(5, 0), (2, 2)]
+    np.testing.assert_array_equal(found[1].mask, labels()[2] == 2)
+    one = read_prompts(clip / "00003.png", movie_shape=SHAPE)
+    assert [(p.object_id, p.frame) for p in one] == [(2, 0), (5, 0)]
+
+
+def test_a_picture_of_bits_is_object_1(tmp_path: Path) -> None:
+    Image.fromarray(labels()[0] == 5).save(tmp_path / "mask.png")
+    (found,) = read_prompts(tmp_path / "mask.png")
+    assert found.object_id == 1
+    np.testing.assert_array_equal(found.mask, labels()[0] == 5)
+
+
+def test_palette_pictures_among_others_are_told_apart(tmp_path: Path) -> None:
+    write_indexed(tmp_path / "0.png", labels()[0])
+    Image.fromarray(np.ones((60, 80, 3), np.uint8)).save(tmp_path / "1.png")
+    with pytest.raises(PromptError, match=r"1\.png: labels must be whole numbers"):
+        read_prompts(tmp_path)
+    (tmp_path / "0.png").write_bytes((tmp_path / "0.png").read_bytes()[:90])
+    with pytest.raises(PromptError, match=r"0\.png"):
+        read_prompts(tmp_path / "0.png")
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

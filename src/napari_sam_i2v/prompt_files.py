@@ -25,7 +25,8 @@ Label image
     TIFF, PNG, OME-Zarr, NIfTI or array of integers: (Y, X) prompts on frame 0; (T, Y, X) prompts
     each object by its mask on the first frame that has it. In a file, Z is time unless a plane is
     chosen, as in a movie: then (Z, Y, X) prompts by that plane on frame 0, and (T, Z, Y, X) by
-    that plane of every frame.
+    that plane of every frame. A palette PNG, or a folder of them, holds ids as palette indices
+    (DAVIS).
 
 Everything is (frame, y, x) in data pixels.
 """
@@ -338,6 +339,8 @@ def _from_image(path: Path, z: int | None) -> _Drafts:
     from napari_sam_i2v.movies.axes import plan_frames
     from napari_sam_i2v.movies.movie import Movie, open_source
 
+    if pictures := _indexed(path):
+        return _from_indexed(path, pictures)
     try:
         source = open_source(path)
         deep = source.axes.count("Z") == 1 and source.sizes["Z"] > 1
@@ -349,6 +352,41 @@ def _from_image(path: Path, z: int | None) -> _Drafts:
     return _from_labels(movie, str(path))
 
 
+def _indexed(path: Path) -> tuple[Path, ...]:
+    """List pictures whose palette indices, or bits, are object ids: one, or a folder of them.
+
+    As a movie they would be read in colour. Empty for whatever else is there.
+    """
+    from PIL import Image
+
+    from napari_sam_i2v.movies.kinds import file_kind, folder_kind
+    from napari_sam_i2v.movies.sequence import frame_files
+
+    try:
+        if path.is_dir():
+            files = tuple(frame_files(path)) if folder_kind(path) == "pictures" else ()
+        else:
+            files = (path,)
+        if not files or file_kind(files[0]) != "picture":
+            return ()
+        with Image.open(files[0]) as picture:
+            return files if picture.mode in ("P", "1") else ()
+    except Exception:  # of many kinds, said where it is opened as a movie
+        return ()
+
+
+def _from_indexed(path: Path, files: tuple[Path, ...]) -> _Drafts:
+    from napari_sam_i2v.movies.truth import PictureTruth
+
+    truth = PictureTruth(path, files)
+    try:
+        return _from_planes((truth.read(t)[0] for t in range(len(files))), str(path))
+    except PromptError:
+        raise
+    except Exception as err:  # Pillow raises many kinds for broken pictures
+        raise PromptError(f"{path} is no label image: {err}") from err
+
+
 def _from_labels(labels: Any, called: str) -> _Drafts:
     """Take each object's mask on the first frame that has it, reading frame by frame."""
     shape, dtype = getattr(labels, "shape", None), getattr(labels, "dtype", None)
@@ -356,9 +394,13 @@ def _from_labels(labels: Any, called: str) -> _Drafts:
         raise PromptError(f"{called}: labels must be (Y, X) or (T, Y, X), got {shape}")
     if np.dtype(dtype).kind not in "bui":
         raise PromptError(f"{called}: labels must be integers (object ids), got {dtype}")
+    return _from_planes(_planes(labels), called)
+
+
+def _from_planes(planes: Iterator[np.ndarray], called: str) -> _Drafts:
     drafts: _Drafts = {}
     seen: set[int] = set()
-    for frame, plane in enumerate(_planes(labels)):
+    for frame, plane in enumerate(planes):
         for object_id in np.unique(plane[plane != 0]).tolist():
             if object_id in seen:
                 continue
@@ -370,9 +412,10 @@ def _from_labels(labels: Any, called: str) -> _Drafts:
 
 
 def _planes(labels: Any) -> Iterator[np.ndarray]:
+    dtype = np.uint8 if np.dtype(labels.dtype).kind == "b" else labels.dtype  # on is object 1
     if len(labels.shape) == 2:
-        return iter([np.asarray(labels)])
-    return (np.asarray(labels[t]) for t in range(labels.shape[0]))
+        return iter([np.asarray(labels, dtype)])
+    return (np.asarray(labels[t], dtype) for t in range(labels.shape[0]))
 
 
 # --- checks --------------------------------------------------------------------------------------
