@@ -215,6 +215,20 @@ def test_rectangles_that_napari_itself_writes(tmp_path: Path) -> None:
     assert (found.object_id, found.frame, found.box) == (1, 2, (10, 20, 15, 30))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("object_id,frame,y,x\n1,0,2," + "3" * 200_000, "line 2: not valid CSV, field larger"),
+        ("object_id,frame,y,x\n" + "9" * 400 + ",0,2,3", "line 2: object_id must be finite"),
+        (",,,\n", "is empty"),
+    ],
+)
+def test_monstrous_csv(saved, text: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message) as said:
+        read_prompts(saved(text))
+    assert len(str(said.value)) < 400
+
+
 # --- JSON ----------------------------------------------------------------------------------------
 
 
@@ -259,6 +273,33 @@ def test_json(saved) -> None:
         (
             '{"prompts": [{"object_id": 1, "frame": 0, "mask": {"shape": [2, 2], "runs": [9]}}]}',
             "must add up",
+        ),
+        ("[" * 100_000, "JSON that cannot be read"),
+        (f'{{"prompts": [{"9" * 5000}]}}', "JSON that cannot be read"),
+        (
+            f'{{"prompts": [{{"object_id": {"9" * 400}, "frame": 0}}]}}',
+            r"prompts\[0\]: object_id must be finite",
+        ),
+        (
+            f'{{"prompts": [{{"object_id": 1, "frame": {"9" * 400}}}]}}',
+            r"prompts\[0\]: frame must be finite",
+        ),
+        *(
+            (
+                '{"prompts": [{"object_id": 1, "frame": 0, "mask": '
+                f'{{"shape": {shape}, "runs": {runs}}}}}]}}',
+                rf"prompts\[0\]: {message}",
+            )
+            for shape, runs, message in (
+                ("[2, 2]", "[1e400]", "a mask is"),
+                ("[1e400, 2]", "[4]", "a mask is"),
+                ("[-64, -64]", "[4096]", "a mask's shape must be"),
+                ("[0, 0]", "[]", "a mask's shape must be"),
+                ("[2, 2, 1]", "[4]", "a mask's shape must be"),
+                ("[1000000, 1000000]", "[1000000000000]", "a mask's shape must be"),
+                ("[64, 64]", "[1000000000000]", "the mask's runs must add up"),
+                ("[64, 64]", f"[{'9' * 400}]", "the mask's runs must add up"),
+            )
         ),
     ],
 )

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 __all__ = ["read_prompts", "read_saved_prompts", "write_prompts"]
 
 MAX_ID = 65535
+_MAX_PIXELS = 2**31
+"""Of a mask: more than any frame that is tracked has."""
 _COLUMNS = ("object_id", "frame", "y", "x")
 _LABELS = {"1": 1, "0": 0, "positive": 1, "negative": 0, "true": 1, "false": 0, "": 1}
 
@@ -162,7 +164,12 @@ def _from_csv(path: Path) -> _Drafts:
     text = _text(path)
     first = text.lstrip().splitlines()[0]
     rows = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
-    filled = [(rows.line_num, row) for row in rows if any(cell.strip() for cell in row)]
+    try:
+        filled = [(rows.line_num, row) for row in rows if any(cell.strip() for cell in row)]
+    except csv.Error as err:
+        raise PromptError(f"{path}, line {rows.line_num}: not valid CSV, {err}") from err
+    if not filled:
+        raise PromptError(f"{path} is empty: it must hold prompts")
     header = [name.strip().lower() for name in filled[0][1]]
     points_layer = "axis-0" in header and "frame" not in header
     if points_layer and "shape-type" in header:
@@ -181,7 +188,7 @@ def _columns(path: Path, header: list[str]) -> dict[str, str]:
     if missing:
         raise PromptError(
             f"{path}, line 1: a header with the columns object_id,frame,y,x (and label) is "
-            f"required; {','.join(missing)} missing, got {','.join(header)!r}"
+            f"required; {','.join(missing)} missing, got {','.join(header)!r:.200}"
         )
     return {name: name for name in (*_COLUMNS, "label") if name in header}
 
@@ -261,6 +268,8 @@ def _from_json(path: Path) -> _Drafts:
         content = json.loads(_text(path))
     except json.JSONDecodeError as err:
         raise PromptError(f"{path}, line {err.lineno}: not valid JSON, {err.msg}") from err
+    except (ValueError, RecursionError) as err:  # numbers too long, lists too deep
+        raise PromptError(f"{path}: JSON that cannot be read, {err}") from err
     entries = content.get("prompts") if isinstance(content, Mapping) else None
     if not isinstance(entries, list):
         raise PromptError(f'{path}: {{"prompts": [...]}} is required at the top')
@@ -324,9 +333,14 @@ def _mask_from_runs(value: Any, where: str) -> np.ndarray:
     try:
         shape = tuple(int(n) for n in value["shape"])
         runs = [int(n) for n in value["runs"]]
-    except (TypeError, KeyError, ValueError) as err:
+    except (TypeError, KeyError, ValueError, OverflowError) as err:
         raise PromptError(f'{where}: a mask is {{"shape": [Y, X], "runs": [...]}}') from err
-    if len(shape) != 2 or min(runs, default=-1) < 0 or sum(runs) != math.prod(shape):
+    if len(shape) != 2 or min(shape) < 1 or math.prod(shape) > _MAX_PIXELS:
+        raise PromptError(
+            f"{where}: a mask's shape must be [Y, X], each at least 1 and {_MAX_PIXELS} pixels at "
+            f"most, got {value['shape']!r:.60}"
+        )
+    if min(runs, default=-1) < 0 or sum(runs) != math.prod(shape):
         raise PromptError(f"{where}: the mask's runs must add up to its shape {shape}")
     on = np.arange(len(runs)) % 2 == 1
     return np.repeat(on, runs).reshape(shape)
@@ -425,9 +439,11 @@ def _number(value: Any, name: str, where: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise PromptError(f"{where}: {name} must be a number, got {value!r}") from None
+        raise PromptError(f"{where}: {name} must be a number, got {value!r:.60}") from None
+    except OverflowError:  # more digits than a float has room for
+        number = math.inf
     if not math.isfinite(number):
-        raise PromptError(f"{where}: {name} must be finite, got {value!r}")
+        raise PromptError(f"{where}: {name} must be finite, got {value!r:.60}")
     return number
 
 
@@ -435,13 +451,13 @@ def _whole(value: Any, name: str, where: str) -> int:
     number = _number(value, name, where)
     # A slider between two frames leaves 2.9999999 in napari's files.
     if isinstance(value, bool) or abs(number - round(number)) > 1e-3 or round(number) < 0:
-        raise PromptError(f"{where}: {name} must be a whole number from 0, got {value!r}")
+        raise PromptError(f"{where}: {name} must be a whole number from 0, got {value!r:.60}")
     return round(number)
 
 
 def _round(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise PromptError(f"{where}: round must be a whole number from 1, got {value!r}")
+        raise PromptError(f"{where}: round must be a whole number from 1, got {value!r:.60}")
     return value
 
 
@@ -449,7 +465,7 @@ def _object_id(value: Any, where: str) -> int:
     number = _number(value, "object_id", where)
     if isinstance(value, bool) or number != int(number) or not 1 <= number <= MAX_ID:
         raise PromptError(
-            f"{where}: object_id must be a whole number in 1..{MAX_ID}, got {value!r}"
+            f"{where}: object_id must be a whole number in 1..{MAX_ID}, got {value!r:.60}"
         )
     return int(number)
 
@@ -457,7 +473,9 @@ def _object_id(value: Any, where: str) -> int:
 def _label(value: Any, where: str) -> int:
     text = str(value).strip().lower().removesuffix(".0")
     if text not in _LABELS:
-        raise PromptError(f"{where}: label must be 1 (on the object) or 0 (off it), got {value!r}")
+        raise PromptError(
+            f"{where}: label must be 1 (on the object) or 0 (off it), got {value!r:.60}"
+        )
     return _LABELS[text]
 
 
