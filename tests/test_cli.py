@@ -166,6 +166,9 @@ def test_a_refused_command_makes_no_labels_inside_an_image(segment: Run, here: P
         "--device", "abacus", movie="image.zarr", out="image.zarr/labels/cells.zarr"
     )
     assert code == 2
+    code, _, err = segment(movie="image.zarr", out="image.zarr/labels/cells.tif")
+    assert code == 2
+    assert "does not exist" in the_error(err)
     assert digest(here / "image.zarr") == before
     assert listing(here / "image.zarr") == ["s0", "zarr.json"]
 

@@ -15,9 +15,10 @@ from napari_sam_i2v import cli
 from napari_sam_i2v.cli.arguments import FORMAT_NAMES
 from napari_sam_i2v.errors import InputError, OutputError
 from napari_sam_i2v.exports import FORMATS, Tracked, export, format_of, open_tracked
-from napari_sam_i2v.movies import LabelStore, save_tiff
+from napari_sam_i2v.movies import LabelStore, list_labels, save_tiff
 from napari_sam_i2v.movies.lineage_notes import read_lineage
 from tests.movies.families import LINEAGE, SCALE, UNITS, family
+from tests.movies.test_ome_zarr import multiscales, write_image
 
 NAMES = {
     "tiff": "o.tif", "ome-zarr": "o.zarr", "ctc": "o", "geff": "o.geff", "trackmate": "o.xml",
@@ -144,6 +145,13 @@ def test_the_command_writes_several_and_carries_divisions(
     assert {one["id"]: one.get("parent_id") for one in tracks} == {1: None, 2: 1, 3: 1, 7: None}
     assert LabelStore.open(out / "o.zarr").scale == SCALE
     assert capsys.readouterr().out.splitlines()[0] == f"{out / '01_RES'}: ctc"
+
+
+def test_the_command_makes_the_labels_of_an_image(tmp_path: Path, labels_file: Path):
+    image = write_image(tmp_path / "image.zarr", family(), images=multiscales("tyx"))
+    assert command(labels_file, "--to", image / "labels" / "cells.zarr", "--quiet") == 0
+    assert list_labels(image) == ("cells.zarr",)
+    assert command(labels_file, "--to", image / "nowhere" / "cells.zarr", "--quiet") == 2
 
 
 def test_the_command_reads_a_ctc_folder_and_another_lineage(tmp_path: Path, labels_file: Path):

@@ -324,6 +324,12 @@ def _check_own(path: Path, overwrite: bool) -> object:
     return check_target(path, overwrite=overwrite)
 
 
+def _check_ome_zarr(path: Path, overwrite: bool) -> object:
+    from napari_sam_i2v.movies.export import check_labels_target
+
+    return check_labels_target(path, overwrite=overwrite)
+
+
 def _check_text(path: Path, overwrite: bool) -> object:
     from napari_sam_i2v.movies.output import check_text
 
@@ -345,7 +351,8 @@ def _check_overlay(path: Path, overwrite: bool) -> object:
 
 FORMATS: dict[str, Format] = {
     "tiff": Format("Labels, TIFF", (".tif", ".tiff"), "in the description", _tiff, _check_own),
-    "ome-zarr": Format("Labels, OME-Zarr", (".zarr",), "in our attributes", _ome_zarr, _check_own),
+    "ome-zarr": Format("Labels, OME-Zarr", (".zarr",), "in our attributes", _ome_zarr,
+                       _check_ome_zarr),
     "ctc": Format("Cell Tracking Challenge folder", (), "parents in res_track.txt", _ctc,
                   _check_own),
     "geff": Format("GEFF", (".geff",), "links of the graph", _geff, _check_geff),

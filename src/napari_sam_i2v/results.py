@@ -59,7 +59,7 @@ class LabelOutput:
     def __init__(
         self, path: str | os.PathLike[str], *, overwrite: bool = False, resume: bool = False
     ) -> None:
-        from napari_sam_i2v.movies.export import image_around
+        from napari_sam_i2v.movies.export import check_labels_target, image_around
         from napari_sam_i2v.movies.output import check_target
         from napari_sam_i2v.session_folder.lock import FolderLock
 
@@ -82,8 +82,8 @@ class LabelOutput:
             self.overwrite = overwrite or left == self.path or _is_whole(left)
             check_target(self.path, overwrite=self.overwrite)
             return
-        if self._image is None or self.path.parent.is_dir():  # else `open` makes the folder
-            check_target(self.path, overwrite=overwrite)
+        check = check_target if self.is_tiff else check_labels_target
+        check(self.path, overwrite=overwrite)
         if self.is_tiff and self.path.is_dir():
             raise OutputError(f"{self.path} is a folder: choose another name for the TIFF.")
         direct = not self.is_tiff and not os.path.lexists(self.path)

@@ -24,7 +24,9 @@ from napari_sam_i2v.movies.output import (
 )
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
 
-__all__ = ["enter_in_labels", "image_around", "save_ome_zarr", "save_tiff"]
+__all__ = [
+    "check_labels_target", "enter_in_labels", "image_around", "save_ome_zarr", "save_tiff",
+]  # fmt: skip
 
 Triple = tuple[float, float, float]
 Units = tuple[str, str, str]
@@ -148,7 +150,7 @@ def save_ome_zarr(
     At IMAGE.zarr/labels/NAME of an OME-Zarr image it takes that image's version (0.4 or 0.5) and
     is entered in the image's list of labels. Parameters and errors are those of `save_tiff`.
     """
-    image = image_around(Path(path))
+    image = image_around(Path(path).expanduser())
     if image is not None:
         image.require_group("labels")
     target = check_target(path, overwrite=overwrite)
@@ -252,6 +254,17 @@ def _ome_head(shape: tuple[int, ...], scale: Triple, units: Units, note: str) ->
     if note:
         head["Description"] = note
     return {"metadata": head}
+
+
+def check_labels_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Check like `check_target`, but the `labels` folder of an OME-Zarr image may be missing.
+
+    It is made when something is written.
+    """
+    target = Path(path).expanduser()
+    if not target.parent.is_dir() and image_around(target) is not None:
+        return target
+    return check_target(target, overwrite=overwrite)
 
 
 def image_around(target: Path) -> Any:
