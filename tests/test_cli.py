@@ -13,12 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 from napari_sam_i2v import cli
 from napari_sam_i2v.cli.console import stop_on_ctrl_c
-from napari_sam_i2v.movies import LabelStore, open_movie, save_tiff
+from napari_sam_i2v.movies import LabelStore, list_labels, open_movie, save_tiff
+from napari_sam_i2v.movies.napari_io import read_layers
 from tests import tiny
+from tests.movies.test_ome_zarr import multiscales, write_image
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -141,6 +144,35 @@ def test_zarr_holds_the_same_labels(segment: Run, here: Path) -> None:
     assert store.metadata == described("labels.tif")
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_labels_inside_an_image_are_its_own(segment: Run, here: Path, version: str) -> None:
+    movie = write_image(
+        here / "image.zarr", tiny.blobs(), version=version, images=multiscales("tyx")
+    )
+    out = "image.zarr/labels/cells.zarr"
+    for more in ((), ("--overwrite",)):
+        assert segment(*more, movie="image.zarr", out=out)[0] == 0
+        assert list_labels(movie) == ("cells.zarr",)
+        assert [kind for _, _, kind in read_layers(str(movie))] == ["image", "labels"]
+    inside = zarr.open_group(str(here / out), mode="r")
+    assert inside.metadata.zarr_format == (2 if version == "0.4" else 3)
+    assert open_movie(out).scale == open_movie(movie).scale
+
+
+def test_a_refused_command_makes_no_labels_inside_an_image(segment: Run, here: Path) -> None:
+    write_image(here / "image.zarr", tiny.blobs(), images=multiscales("tyx"))
+    before = digest(here / "image.zarr")
+    code, _, _ = segment(
+        "--device", "abacus", movie="image.zarr", out="image.zarr/labels/cells.zarr"
+    )
+    assert code == 2
+    code, _, err = segment(movie="image.zarr", out="image.zarr/labels/cells.tif")
+    assert code == 2
+    assert "does not exist" in the_error(err)
+    assert digest(here / "image.zarr") == before
+    assert listing(here / "image.zarr") == ["s0", "zarr.json"]
+
+
 def test_frames_outside_the_range_stay_empty(segment: Run) -> None:
     tiny.write_clicks(Path("late.csv"), ((1, 2, 12, 14),))
     code, out, _ = segment("--frames", "2:4", prompts="late.csv", out="labels.zarr")
@@ -221,6 +253,40 @@ def test_an_export_that_cannot_be_is_refused_before_tracking(
     assert code == 2
     assert message in the_error(err)
     assert listing(here) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--confidence", "clicks.csv"), "clicks.csv is read by this command"),
+        (("--confidence", "a/../clicks.csv"), "clicks.csv is read by this command"),
+        (("--confidence", "link.csv"), "link.csv is read by this command"),
+        (("--export", "overlay=movie.gif"), "movie.gif is read by this command"),
+        (("--export", "csv=x.csv", "--confidence", "x.csv"), "x.csv is named twice"),
+        (("--export", "csv=x.csv", "--confidence", "a/../x.csv"), "x.csv is named twice"),
+        (("--export", "a/../labels.tif"), "named twice"),
+    ],
+)
+def test_what_is_read_is_never_overwritten(
+    segment: Run, here: Path, more: tuple[str, ...], message: str
+) -> None:
+    (here / "a").mkdir()
+    (here / "link.csv").symlink_to("clicks.csv")
+    (here / "movie.tif").rename("movie.gif")
+    before = listing(here), digest(here)
+    code, _, err = segment(*more, "--overwrite", movie="movie.gif")
+    assert code == 2
+    assert message in the_error(err)
+    assert (listing(here), digest(here)) == before
+
+
+def test_labels_that_are_the_prompts_are_not_overwritten(segment: Run, here: Path) -> None:
+    save_tiff((tiny.blobs() > 1000).astype(np.uint16), here / "labels.tif")
+    before = digest(here)
+    code, _, err = segment("--overwrite", prompts="labels.tif")
+    assert code == 2
+    assert "labels.tif is read by this command" in the_error(err)
+    assert digest(here) == before
 
 
 # ---- what is refused --------------------------------------------------------------------------
@@ -420,6 +486,19 @@ def test_failing_before_the_first_frame_leaves_nothing(segment: Run, here: Path)
     assert code in (1, 2)
     the_error(err)
     assert listing(here) == before
+
+
+def test_where_the_frames_are_is_said_whatever_went_wrong(
+    segment: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("max_denominator should be at least 1")
+
+    monkeypatch.setattr("napari_sam_i2v.movies.export.save_tiff", broken)
+    code, _, err = segment()
+    assert code == 1
+    assert "6 finished frames left in labels.tif.partial.zarr" in the_error(err)
+    assert LabelStore.open("labels.tif.partial.zarr").done == list(range(6))
 
 
 def test_failing_does_not_touch_the_older_result(segment: Run, here: Path) -> None:
@@ -675,6 +754,36 @@ def test_wrong_axes_are_corrected(segment: Run) -> None:
     assert (code, err) == (0, "")
     assert tifffile.imread("labels.tif").shape == (6, tiny.SIZE, tiny.SIZE)
     assert described("labels.tif")["settings"]["axes"] == "YXT"
+
+
+def two_channels(path: str, *names: str) -> None:
+    """Write an OME-TIFF whose channels have these names, the second of them empty."""
+    pixels = np.stack([tiny.blobs(), np.zeros_like(tiny.blobs())], axis=1)
+    metadata = {"axes": "TCYX", "Channel": {"Name": list(names)}}
+    tifffile.imwrite(path, pixels, ome=True, metadata=metadata)
+
+
+def test_channels_may_be_named_by_their_wavelength(segment: Run, run: Run, here: Path) -> None:
+    two_channels("movie.ome.tif", "488", "405")
+    assert segment("--channel", "488", movie="movie.ome.tif")[0] == 0
+    assert segment("--channel", "0", movie="movie.ome.tif", out="other.tif")[0] == 0
+    np.testing.assert_array_equal(tifffile.imread("labels.tif"), tifffile.imread("other.tif"))
+    more = ("--movie", "movie.ome.tif", "--channel", "405", "--to", "o.csv")
+    save_tiff((tiny.blobs() > 1000).astype(np.uint16), here / "discs.tif")
+    assert run("export", "discs.tif", *more)[0] == 0
+    header, first, *_ = (here / "o.csv").read_text().splitlines()
+    assert dict(zip(header.split(","), first.split(","), strict=True))["mean_intensity"] == "0"
+
+
+def test_depth_of_a_label_image_is_that_of_the_movie(segment: Run) -> None:
+    deep = np.stack([tiny.blobs(2)] * 3, axis=1)
+    tifffile.imwrite("deep.tif", deep, imagej=True, metadata={"axes": "TZYX"})
+    masks = np.zeros(deep.shape[1:], np.uint16)
+    masks[1, 6:18, 8:20], masks[2, 27:39, 24:36] = 1, 2
+    tifffile.imwrite("masks.tif", masks, imagej=True, metadata={"axes": "ZYX"})
+    assert segment("--z", "2", movie="deep.tif", prompts="masks.tif")[0] == 0
+    (prompt,) = described("labels.tif")["prompts"]
+    assert (prompt["object_id"], prompt["frame"]) == (2, 0)
 
 
 def test_one_image_of_several(segment: Run) -> None:

@@ -15,9 +15,10 @@ from napari_sam_i2v import cli
 from napari_sam_i2v.cli.arguments import FORMAT_NAMES
 from napari_sam_i2v.errors import InputError, OutputError
 from napari_sam_i2v.exports import FORMATS, Tracked, export, format_of, open_tracked
-from napari_sam_i2v.movies import LabelStore, save_tiff
+from napari_sam_i2v.movies import LabelStore, list_labels, save_tiff
 from napari_sam_i2v.movies.lineage_notes import read_lineage
 from tests.movies.families import LINEAGE, SCALE, UNITS, family
+from tests.movies.test_ome_zarr import multiscales, write_image
 
 NAMES = {
     "tiff": "o.tif", "ome-zarr": "o.zarr", "ctc": "o", "geff": "o.geff", "trackmate": "o.xml",
@@ -146,6 +147,13 @@ def test_the_command_writes_several_and_carries_divisions(
     assert capsys.readouterr().out.splitlines()[0] == f"{out / '01_RES'}: ctc"
 
 
+def test_the_command_makes_the_labels_of_an_image(tmp_path: Path, labels_file: Path):
+    image = write_image(tmp_path / "image.zarr", family(), images=multiscales("tyx"))
+    assert command(labels_file, "--to", image / "labels" / "cells.zarr", "--quiet") == 0
+    assert list_labels(image) == ("cells.zarr",)
+    assert command(labels_file, "--to", image / "nowhere" / "cells.zarr", "--quiet") == 2
+
+
 def test_the_command_reads_a_ctc_folder_and_another_lineage(tmp_path: Path, labels_file: Path):
     assert command(labels_file, "--to", f"ctc={tmp_path / 'res'}", "--quiet") == 0
     assert command(tmp_path / "res", "--to", tmp_path / "o.zarr", "--quiet") == 0
@@ -168,6 +176,46 @@ def test_the_command_names_what_may_have_divided(
     assert "object 2 from frame 3 (parts of 24 and 16 pixels)" in capsys.readouterr().out
     (found,) = json.loads((tmp_path / "d.json").read_text())
     assert (found["object_id"], found["frame"], found["areas"]) == (2, 3, [24, 16])
+
+
+def test_the_command_opens_the_movie_that_was_tracked(tmp_path: Path, labels_file: Path):
+    movie = np.stack([family() * 0 + 3, family() * 0 + 7], axis=1)
+    tifffile.imwrite(tmp_path / "deep.tif", movie, photometric="minisblack")  # no axes told
+    with tifffile.TiffWriter(tmp_path / "several.ome.tif", ome=True) as file:
+        for value in (3, 9):
+            file.write(family() * 0 + value, metadata={"axes": "TYX"})
+    for name, more, expected in (
+        ("deep.tif", ("--axes", "TZYX", "--z", "1"), "7"),
+        ("several.ome.tif", ("--scene", "1"), "9"),
+    ):
+        out = tmp_path / f"{name}.csv"
+        assert command(labels_file, "--movie", tmp_path / name, *more, "--to", out) == 0
+        header, first, *_ = out.read_text().splitlines()
+        row = dict(zip(header.split(","), first.split(","), strict=True))
+        assert row["mean_intensity"] == expected
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["labels.tif", "--movie", "movie.gif", "--to", "movie.gif"],
+        ["labels.tif", "--movie", "movie.gif", "--to", "overlay=a/../movie.gif"],
+        ["labels.tif", "--to", "labels.tif"],
+        ["labels.tif", "--lineage", "res/res_track.txt", "--to", "ctc=res"],
+        ["res", "--to", "res/mask000.tif"],
+    ],
+)
+def test_what_is_read_is_never_overwritten(
+    labels_file: Path, monkeypatch, capsys: pytest.CaptureFixture[str], more: list[str]
+):
+    monkeypatch.chdir(labels_file.parent)
+    assert command("labels.tif", "--to", "ctc=res", "--quiet") == 0
+    Path("a").mkdir()
+    Path("movie.gif").write_bytes(labels_file.read_bytes())
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert command(*more, "--overwrite") == 2
+    assert "is read by this command" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(

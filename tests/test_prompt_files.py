@@ -81,7 +81,10 @@ def test_ways_of_writing_csv(saved, text: str) -> None:
         ("object_id,frame,y,x\n1,0,3,\n", "line 2: x must be a number"),
         ("object_id,frame,y,x\n1,0,3\n", "line 2: the line is too short, x is missing"),
         ("object_id,frame,y,x,label\n1,0,3,4,2\n", "line 2: label must be 1"),
-        ("index,axis-0,axis-1,axis-2,axis-3\n0,1,2,3,4\n", "line 1: points need the columns"),
+        (
+            "index,axis-0,axis-1,axis-2,axis-3\n0,1,2,3,4\n",
+            "line 1: points and shapes need the columns",
+        ),
     ],
 )
 def test_wrong_csv(saved, text: str, message: str) -> None:
@@ -158,6 +161,74 @@ def test_what_napari_itself_writes(tmp_path: Path) -> None:
     assert listed(read_prompts(path)) == [(4, 2, [[10.5, 20], [11, 21]], [1, 0])]
 
 
+# --- the CSV of a Shapes layer -------------------------------------------------------------------
+
+SHAPES = "index,shape-type,vertex-index,axis-0,axis-1,axis-2\n"
+
+
+def corners(index: int, frame: float, *yx: tuple[float, float], kind: str = "rectangle") -> str:
+    rows = [f"{index},{kind},{i},{frame},{y},{x}\n" for i, (y, x) in enumerate(yx)]
+    return "".join(rows)
+
+
+def test_rectangles_become_boxes(saved) -> None:
+    text = corners(0, 2.0, (22, 12), (22, 28), (38, 28), (38, 12))
+    text += corners(1, 0.9999999, (5, 8.5), (2, 6), (8, 6), (5, 3.5))  # turned
+    found = read_prompts(saved(SHAPES + text), movie_shape=SHAPE)
+    assert [(p.object_id, p.frame, p.box, p.points) for p in found] == [
+        (2, 1, (2, 3.5, 8, 8.5), None),
+        (1, 2, (22, 12, 38, 28), None),
+    ]
+
+
+def test_rectangles_on_one_picture_are_on_frame_0(saved) -> None:
+    text = "index,shape-type,vertex-index,axis-0,axis-1\n0,rectangle,0,1,2\n0,rectangle,1,3,5\n"
+    (found,) = read_prompts(saved(text))
+    assert (found.object_id, found.frame, found.box) == (1, 0, (1, 2, 3, 5))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (corners(0, 0, (1, 2), (3, 4), kind="polygon"), "line 2: rectangles are required.*polygon"),
+        (corners(0, 0, (1, 2)) + corners(0, 3, (3, 4)), "rectangle 0 lies on the frames 0 to 3"),
+        (corners(0, 0, (1, 2), (1, 4)), "line 2: a box needs y0 < y1"),
+        (corners(0, 9, (1, 2), (3, 4)), "object 1 is on frame 9"),
+        (corners(-1, 0, (1, 2), (3, 4)), "index must be a whole number"),
+        ("0,rectangle,0\n", "line 2: axis-0,axis-1,axis-2 missing"),
+    ],
+)
+def test_wrong_shapes(saved, text: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        read_prompts(saved(SHAPES + text), movie_shape=SHAPE)
+
+
+def test_rectangles_that_napari_itself_writes(tmp_path: Path) -> None:
+    layers = pytest.importorskip("napari.layers")
+    from napari_builtins.io import napari_write_shapes
+
+    drawn = [[[2, 10, 20], [2, 10, 30], [2, 15, 30], [2, 15, 20]]]
+    shapes = layers.Shapes(drawn, shape_type="rectangle", scale=(1, 0.5, 0.5))
+    path = str(tmp_path / "shapes.csv")
+    napari_write_shapes(path, shapes.data, shapes._get_state())
+    (found,) = read_prompts(path)
+    assert (found.object_id, found.frame, found.box) == (1, 2, (10, 20, 15, 30))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("object_id,frame,y,x\n1,0,2," + "3" * 200_000, "line 2: not valid CSV, field larger"),
+        ("object_id,frame,y,x\n" + "9" * 400 + ",0,2,3", "line 2: object_id must be finite"),
+        (",,,\n", "is empty"),
+    ],
+)
+def test_monstrous_csv(saved, text: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message) as said:
+        read_prompts(saved(text))
+    assert len(str(said.value)) < 400
+
+
 # --- JSON ----------------------------------------------------------------------------------------
 
 
@@ -202,6 +273,33 @@ def test_json(saved) -> None:
         (
             '{"prompts": [{"object_id": 1, "frame": 0, "mask": {"shape": [2, 2], "runs": [9]}}]}',
             "must add up",
+        ),
+        ("[" * 100_000, "JSON that cannot be read"),
+        (f'{{"prompts": [{"9" * 5000}]}}', "JSON that cannot be read"),
+        (
+            f'{{"prompts": [{{"object_id": {"9" * 400}, "frame": 0}}]}}',
+            r"prompts\[0\]: object_id must be finite",
+        ),
+        (
+            f'{{"prompts": [{{"object_id": 1, "frame": {"9" * 400}}}]}}',
+            r"prompts\[0\]: frame must be finite",
+        ),
+        *(
+            (
+                '{"prompts": [{"object_id": 1, "frame": 0, "mask": '
+                f'{{"shape": {shape}, "runs": {runs}}}}}]}}',
+                rf"prompts\[0\]: {message}",
+            )
+            for shape, runs, message in (
+                ("[2, 2]", "[1e400]", "a mask is"),
+                ("[1e400, 2]", "[4]", "a mask is"),
+                ("[-64, -64]", "[4096]", "a mask's shape must be"),
+                ("[0, 0]", "[]", "a mask's shape must be"),
+                ("[2, 2, 1]", "[4]", "a mask's shape must be"),
+                ("[1000000, 1000000]", "[1000000000000]", "a mask's shape must be"),
+                ("[64, 64]", "[1000000000000]", "the mask's runs must add up"),
+                ("[64, 64]", f"[{'9' * 400}]", "the mask's runs must add up"),
+            )
         ),
     ],
 )
@@ -265,6 +363,34 @@ def test_label_stack(tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(second.mask, labels()[2] == 2)
 
 
+def test_depth_of_a_label_image_is_time_unless_a_plane_is_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    tifffile.imwrite(path, labels(), imagej=True, metadata={"axes": "ZYX"})
+    assert [(p.object_id, p.frame) for p in read_prompts(path)] == [(5, 0), (2, 2)]
+    first, second = read_prompts(path, movie_shape=SHAPE, z=3)
+    assert [(p.object_id, p.frame) for p in (first, second)] == [(2, 0), (5, 0)]
+    np.testing.assert_array_equal(first.mask, labels()[3] == 2)
+    with pytest.raises(PromptError, match=r"z must lie in 0\.\.4"):
+        read_prompts(path, z=5)
+
+
+def test_the_chosen_plane_of_each_frame_of_a_label_image_prompts(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    planes = np.stack([np.zeros_like(labels()), labels()], axis=1)
+    tifffile.imwrite(path, planes, imagej=True, metadata={"axes": "TZYX"})
+    with pytest.raises(PromptError, match="2 z planes: choose one"):
+        read_prompts(path)
+    found = read_prompts(path, movie_shape=SHAPE, z=1)
+    assert [(p.object_id, p.frame) for p in found] == [(5, 0), (2, 2)]
+
+
+def test_a_label_image_without_depth_fits_any_plane(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    tifffile.imwrite(path, labels(), imagej=True, metadata={"axes": "TYX"})
+    found = read_prompts(path, movie_shape=SHAPE, z=1)
+    assert [(p.object_id, p.frame) for p in found] == [(5, 0), (2, 2)]
+
+
 @pytest.mark.parametrize("ending", ["tif", "png"])
 def test_label_image_prompts_frame_0(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"labels.{ending}"
@@ -273,6 +399,49 @@ def test_label_image_prompts_frame_0(tmp_path: Path, ending: str) -> None:
         (2, 0),
         (5, 0),
     ]
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_a_mask_of_booleans_is_object_1(stack: bool) -> None:
+    mask = labels()[3] == 2
+    (found,) = read_prompts(mask[None] if stack else mask)
+    assert (found.object_id, found.frame) == (1, 0)
+    np.testing.assert_array_equal(found.mask, mask)
+
+
+def write_indexed(path: Path, plane: np.ndarray) -> None:
+    picture = Image.fromarray(plane.astype(np.uint8), mode="P")
+    picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128, 128, 0, 128])
+    picture.save(path)
+
+
+def test_palette_pictures_hold_ids_as_indices(tmp_path: Path) -> None:
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    for t, plane in enumerate(labels()):
+        write_indexed(clip / f"{t:05d}.png", plane)
+    found = read_prompts(clip, movie_shape=SHAPE)
+    assert [(p.object_id, p.frame) for p in found] == [(5, 0), (2, 2)]
+    np.testing.assert_array_equal(found[1].mask, labels()[2] == 2)
+    one = read_prompts(clip / "00003.png", movie_shape=SHAPE)
+    assert [(p.object_id, p.frame) for p in one] == [(2, 0), (5, 0)]
+
+
+def test_a_picture_of_bits_is_object_1(tmp_path: Path) -> None:
+    Image.fromarray(labels()[0] == 5).save(tmp_path / "mask.png")
+    (found,) = read_prompts(tmp_path / "mask.png")
+    assert found.object_id == 1
+    np.testing.assert_array_equal(found.mask, labels()[0] == 5)
+
+
+def test_palette_pictures_among_others_are_told_apart(tmp_path: Path) -> None:
+    write_indexed(tmp_path / "0.png", labels()[0])
+    Image.fromarray(np.ones((60, 80, 3), np.uint8)).save(tmp_path / "1.png")
+    with pytest.raises(PromptError, match=r"1\.png: labels must be whole numbers"):
+        read_prompts(tmp_path)
+    (tmp_path / "0.png").write_bytes((tmp_path / "0.png").read_bytes()[:90])
+    with pytest.raises(PromptError, match=r"0\.png"):
+        read_prompts(tmp_path / "0.png")
 
 
 @pytest.mark.parametrize(

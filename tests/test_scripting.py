@@ -8,9 +8,11 @@ import tifffile
 
 import napari_sam_i2v
 from napari_sam_i2v.errors import InputError, OutputError, PromptError
+from napari_sam_i2v.inputs import open_input
+from napari_sam_i2v.job import Settings
 from napari_sam_i2v.movies import LabelStore, open_movie
 from napari_sam_i2v.propagation.prompts import Prompt
-from napari_sam_i2v.scripting import points_to_prompts, segment
+from napari_sam_i2v.scripting import Session, points_to_prompts, segment
 from tests import tiny
 
 SCALE = (5.0, 0.5, 0.25)
@@ -124,7 +126,14 @@ def test_one_colour_of_an_rgb_array(network) -> None:
         ({"prompts": [(0, 3, float("nan"))]}, "finite"),
         ({"frames": (0, 99)}, "frames 0 to 5"),
         ({"frames": (1, 3)}, "outside the frames asked for"),
+        ({"frames": [0, 2]}, r"a tuple \(A, B\) of whole numbers .* got \[0, 2\]"),
+        ({"frames": slice(0, 2)}, "frames must be a range"),
+        ({"frames": (0, 2, 1)}, "frames must be a range"),
+        ({"frames": (0, 2.5)}, "frames must be a range"),
         ({"contrast": (5, 5)}, "low < high"),
+        ({"contrast": (100,)}, r"two finite numbers .* got \(100,\)"),
+        ({"contrast": 100}, "two finite numbers"),
+        ({"contrast": "ab"}, "two finite numbers"),
         ({"z": 1}, "choose what is read from a file"),
         ({"channel": 1}, "number of a colour"),
         ({"output": "labels.npy"}, "must end in"),
@@ -140,10 +149,33 @@ def test_misuse_is_refused(network, given: dict, message: str) -> None:
         segment(tiny.blobs(), **options)
 
 
+@pytest.mark.parametrize("contrast", [(100,), 100, (5, 5), "ab"])
+def test_a_session_refuses_contrasts_that_are_none(network, contrast: object) -> None:
+    with pytest.raises(InputError, match="two finite numbers"):
+        Session(tiny.blobs(), model=network, device="cpu", contrast=contrast)
+
+
+def test_settings_take_frames_as_a_range_only() -> None:
+    with pytest.raises(InputError, match="frames must be a range"):
+        Settings(frames=[0, 2])
+
+
 @pytest.mark.parametrize("shape", [(48, 48), (6, 2, 48, 48), (0, 48, 48)])
 def test_arrays_that_are_no_movie_are_refused(network, shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="needs the axes"):
         segment(np.zeros(shape, np.uint8), prompts(), model=network, device="cpu")
+
+
+def test_the_plane_of_the_movie_is_that_of_a_label_image(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "movie.tif", np.stack([tiny.blobs()] * 2, axis=1), imagej=True,
+        metadata={"axes": "TZYX"},
+    )  # fmt: skip
+    masks = np.zeros((2, tiny.SIZE, tiny.SIZE), np.uint16)
+    masks[0, 2:9, 2:9], masks[1, 20:29, 20:29] = 3, 4
+    tifffile.imwrite(tmp_path / "masks.tif", masks, imagej=True, metadata={"axes": "ZYX"})
+    (prompt,) = open_input(tmp_path / "movie.tif", z=1).prompts(tmp_path / "masks.tif")
+    assert (prompt.object_id, prompt.frame) == (4, 0)
 
 
 def test_wrong_choices_leave_no_output(tmp_path: Path, network) -> None:

@@ -182,6 +182,8 @@ def open_tracked(
     lineage: str | os.PathLike[str] | None = None,
     channel: int | str | None = None,
     z: int | None = None,
+    axes: str | None = None,
+    scene: int | str | None = None,
 ) -> Tracked:
     """Open labels on disk with their divisions, to be exported.
 
@@ -195,7 +197,7 @@ def open_tracked(
         labels have none.
     lineage
         A text file as ``man_track.txt`` instead, or labels in which divisions are noted.
-    channel, z
+    channel, z, axes, scene
         Of the movie; see `open_movie`.
 
     Raises
@@ -218,7 +220,9 @@ def open_tracked(
             f"{labels}: labels must be whole numbers (T, Y, X), got {planes.dtype} of shape "
             f"{planes.shape}"
         )
-    pixels = None if movie is None else open_movie(movie, channel=channel, z=z)
+    pixels = (
+        None if movie is None else open_movie(movie, channel=channel, z=z, axes=axes, scene=scene)
+    )
     if pixels is not None and pixels.shape[:3] != planes.shape:
         raise InputError(
             f"labels and movie must be of one size, got {planes.shape} and {pixels.shape}: give "
@@ -320,6 +324,12 @@ def _check_own(path: Path, overwrite: bool) -> object:
     return check_target(path, overwrite=overwrite)
 
 
+def _check_ome_zarr(path: Path, overwrite: bool) -> object:
+    from napari_sam_i2v.movies.export import check_labels_target
+
+    return check_labels_target(path, overwrite=overwrite)
+
+
 def _check_text(path: Path, overwrite: bool) -> object:
     from napari_sam_i2v.movies.output import check_text
 
@@ -341,7 +351,8 @@ def _check_overlay(path: Path, overwrite: bool) -> object:
 
 FORMATS: dict[str, Format] = {
     "tiff": Format("Labels, TIFF", (".tif", ".tiff"), "in the description", _tiff, _check_own),
-    "ome-zarr": Format("Labels, OME-Zarr", (".zarr",), "in our attributes", _ome_zarr, _check_own),
+    "ome-zarr": Format("Labels, OME-Zarr", (".zarr",), "in our attributes", _ome_zarr,
+                       _check_ome_zarr),
     "ctc": Format("Cell Tracking Challenge folder", (), "parents in res_track.txt", _ctc,
                   _check_own),
     "geff": Format("GEFF", (".geff",), "links of the graph", _geff, _check_geff),

@@ -33,12 +33,15 @@ class MovieInput:
     contrast
         The layer's contrast limits, or what the file says; None where the movie's own percentiles
         are to be used.
+    z
+        The plane that was chosen of a movie with depth.
     """
 
     pixels: Any
     image: Any = None
     axes: Axes | None = None
     contrast: tuple[float, float] | None = None
+    z: int | None = None
 
     def prompts(self, given: Any) -> list[Prompt]:
         """Prompts from a file, `Prompt`s, points (N, 3), a label image, or Points layers.
@@ -49,7 +52,7 @@ class MovieInput:
         several = list(given) if isinstance(given, list | tuple) else [given]
         if self.image is not None and several and all(_is_layer(g, "features") for g in several):
             return points_to_prompts(several, image=self.image, axes=self.axes)
-        return _prompts(given, tuple(self.pixels.shape))
+        return _prompts(given, tuple(self.pixels.shape), self.z)
 
     def labels_layer(self, labels: Any) -> Any:
         """Return a napari Labels layer (in no viewer yet) that lies on the movie."""
@@ -91,7 +94,7 @@ def open_input(
     """
     if not _is_layer(movie, "contrast_limits"):
         opened = _opened(movie, channel, z, axes, scene)
-        return MovieInput(opened, contrast=getattr(opened, "contrast", None))
+        return MovieInput(opened, contrast=getattr(opened, "contrast", None), z=z)
     from napari_sam_i2v.widget.layers import contrast_limits, movie_array
 
     if axes is not None or scene is not None:
@@ -103,7 +106,7 @@ def open_input(
     pixels = _LayerMovie(movie, found, movie_array(movie, found))
     if movie.rgb and channel is not None:
         pixels.data = _one_colour(pixels.data, channel)
-    return MovieInput(pixels, movie, found, contrast_limits(movie))
+    return MovieInput(pixels, movie, found, contrast_limits(movie), z)
 
 
 def points_to_prompts(
@@ -177,13 +180,13 @@ def _one_colour(pixels: Any, channel: int | str | None) -> Any:
     return OneChannel(pixels, channel)
 
 
-def _prompts(given: Any, shape: tuple[int, ...]) -> list[Prompt]:
+def _prompts(given: Any, shape: tuple[int, ...], z: int | None) -> list[Prompt]:
     """Prompts of whatever says where the objects are."""
     from napari_sam_i2v.prompt_files import read_prompts
     from napari_sam_i2v.propagation.prompts import Prompt
 
     if isinstance(given, str | os.PathLike):
-        return read_prompts(given, movie_shape=shape)
+        return read_prompts(given, movie_shape=shape, z=z)
     if isinstance(given, Prompt):
         return [given]
     if _is_layer(given, "features"):

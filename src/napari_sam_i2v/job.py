@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_sam_i2v.propagation.session import FrameResult
     from napari_sam_i2v.resuming import RunRecord
 
-__all__ = ["Job", "Settings", "make_job", "parse_frames"]
+__all__ = ["Job", "Settings", "check_contrast", "make_job", "parse_frames"]
 
 Direction = Literal["forward", "backward", "both"]
 ViewMode = Literal["auto", "frame", "follow"]
@@ -73,6 +73,8 @@ class Settings:
             if getattr(self, name) not in get_args(kind):
                 choices = ", ".join(get_args(kind))
                 raise InputError(f"{name} must be one of {choices}; got {getattr(self, name)!r}.")
+        if not isinstance(self.frames, range | None):
+            raise InputError(f"frames must be a range, or None for all; got {self.frames!r:.80}.")
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,7 @@ def make_job(movie: Any, prompts: Sequence[Prompt], settings: Settings) -> Job:
         prompt.check_inside(movie.shape)
     if settings.frames is not None:
         _check_frames(settings.frames, int(movie.shape[0]), prompts)
-    _check_contrast(settings.contrast)
+    check_contrast(settings.contrast)
     network, model = _load(settings)
     return Job(movie, tuple(prompts), settings, network, model)
 
@@ -284,10 +286,27 @@ def _span(frames: range) -> str:
     return f"{frames.start}:{frames.stop}"
 
 
-def _check_contrast(limits: tuple[float, ...] | None) -> None:
-    if limits is not None and not (np.isfinite(limits).all() and limits[0] < limits[1]):
+def check_contrast(limits: tuple[float, ...] | None) -> None:
+    """Check limits (low, high), or those with their gamma.
+
+    Raises
+    ------
+    InputError
+        If they are something else.
+    """
+    if limits is None:
+        return
+    try:
+        numbers = np.asarray(limits, float)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    # A third is the gamma that goes with them.
+    if numbers.shape not in ((2,), (3,)) or not (
+        np.isfinite(numbers).all() and numbers[0] < numbers[1]
+    ):
         raise InputError(
-            f"Contrast limits (low, high) must be finite with low < high, got {limits!r}."
+            f"Contrast limits (low, high) must be two finite numbers with low < high, got "
+            f"{limits!r:.80}."
         )
 
 

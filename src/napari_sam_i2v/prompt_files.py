@@ -1,4 +1,4 @@
-"""Prompts from files and to files: CSV, napari's Points CSV, JSON, label images.
+"""Prompts from files and to files: CSV, napari's CSV of points and shapes, JSON, label images.
 
 CSV
     ``object_id,frame,y,x[,label]``, one point per line, label 1 (on the object, the default) or 0
@@ -7,6 +7,10 @@ napari's CSV of a Points layer
     ``index,axis-0,axis-1[,axis-2]`` and the layer's features. A feature `object_id` names the
     objects, else each point is its own object, from 1; a feature `label` is as above. The
     coordinates are pixels of the layer's data, whatever its scale.
+napari's CSV of a Shapes layer
+    ``index,shape-type,vertex-index,axis-0,axis-1[,axis-2]``, a line per vertex. Each rectangle is
+    the box around its vertices, and its own object, from 1 (index + 1); other shapes are refused.
+    Coordinates are as above: the centre of the first pixel is at 0.
 JSON
     ``{"prompts": [{"object_id": 1, "frame": 0, "points": [[y, x], ...], "labels": [1, ...],
     "box": [y0, x0, y1, x1], "mask": {"shape": [Y, X], "runs": [n0, n1, ...]}}, ...]}``; points
@@ -18,8 +22,11 @@ JSON
     keeps them apart: rounds are given to the network one after the other, as they were clicked,
     each may start over with a box or a mask, and entries are put together within a round only.
 Label image
-    TIFF, PNG, OME-Zarr or array of integers: (Y, X) prompts on frame 0; (T, Y, X) prompts each
-    object by its mask on the first frame that has it.
+    TIFF, PNG, OME-Zarr, NIfTI or array of integers: (Y, X) prompts on frame 0; (T, Y, X) prompts
+    each object by its mask on the first frame that has it. In a file, Z is time unless a plane is
+    chosen, as in a movie: then (Z, Y, X) prompts by that plane on frame 0, and (T, Z, Y, X) by
+    that plane of every frame. A palette PNG, or a folder of them, holds ids as palette indices
+    (DAVIS).
 
 Everything is (frame, y, x) in data pixels.
 """
@@ -47,6 +54,8 @@ if TYPE_CHECKING:
 __all__ = ["read_prompts", "read_saved_prompts", "write_prompts"]
 
 MAX_ID = 65535
+_MAX_PIXELS = 2**31
+"""Of a mask: more than any frame that is tracked has."""
 _COLUMNS = ("object_id", "frame", "y", "x")
 _LABELS = {"1": 1, "0": 0, "positive": 1, "negative": 0, "true": 1, "false": 0, "": 1}
 
@@ -68,7 +77,10 @@ _Drafts = dict[tuple[int, int, int], _Draft]
 
 
 def read_prompts(
-    source: str | os.PathLike[str] | Any, *, movie_shape: tuple[int, ...] | None = None
+    source: str | os.PathLike[str] | Any,
+    *,
+    movie_shape: tuple[int, ...] | None = None,
+    z: int | None = None,
 ) -> list[Prompt]:
     """Read prompts from a file, or from an array of labels.
 
@@ -78,6 +90,8 @@ def read_prompts(
         A .csv, .json, label image (see the module), or an integer array (Y, X) or (T, Y, X).
     movie_shape
         (T, Y, X[, 3]) of the movie: prompts must lie inside it.
+    z
+        The plane that was chosen of a movie with depth: Z of a label image is depth then.
 
     Returns
     -------
@@ -90,7 +104,7 @@ def read_prompts(
     PromptError
         If the file is missing, empty or wrong; it names the file and line.
     """
-    drafts = _read(source)
+    drafts = _read(source, z)
     if not drafts:
         raise PromptError(f"{_called(source)} holds no prompts: at least one is needed")
     ordered = sorted(drafts, key=lambda key: (key[1], key[0], key[2]))
@@ -120,7 +134,7 @@ def _called(source: Any) -> str:
     return str(source) if isinstance(source, str | os.PathLike) else "the label image"
 
 
-def _read(source: Any) -> _Drafts:
+def _read(source: Any, z: int | None) -> _Drafts:
     if not isinstance(source, str | os.PathLike):
         return _from_labels(source, "the label image")
     path = Path(source).expanduser()
@@ -130,7 +144,7 @@ def _read(source: Any) -> _Drafts:
         return _from_csv(path)
     if path.is_file() and path.suffix.lower() == ".json":
         return _from_json(path)
-    return _from_image(path)
+    return _from_image(path, z)
 
 
 def _text(path: Path) -> str:
@@ -150,9 +164,16 @@ def _from_csv(path: Path) -> _Drafts:
     text = _text(path)
     first = text.lstrip().splitlines()[0]
     rows = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
-    filled = [(rows.line_num, row) for row in rows if any(cell.strip() for cell in row)]
+    try:
+        filled = [(rows.line_num, row) for row in rows if any(cell.strip() for cell in row)]
+    except csv.Error as err:
+        raise PromptError(f"{path}, line {rows.line_num}: not valid CSV, {err}") from err
+    if not filled:
+        raise PromptError(f"{path} is empty: it must hold prompts")
     header = [name.strip().lower() for name in filled[0][1]]
     points_layer = "axis-0" in header and "frame" not in header
+    if points_layer and "shape-type" in header:
+        return _from_shapes(path, header, filled[1:])
     columns = _points_layer_columns(path, header) if points_layer else _columns(path, header)
     drafts: _Drafts = {}
     for number, (line, row) in enumerate(filled[1:], start=1):
@@ -167,7 +188,7 @@ def _columns(path: Path, header: list[str]) -> dict[str, str]:
     if missing:
         raise PromptError(
             f"{path}, line 1: a header with the columns object_id,frame,y,x (and label) is "
-            f"required; {','.join(missing)} missing, got {','.join(header)!r}"
+            f"required; {','.join(missing)} missing, got {','.join(header)!r:.200}"
         )
     return {name: name for name in (*_COLUMNS, "label") if name in header}
 
@@ -177,8 +198,8 @@ def _points_layer_columns(path: Path, header: list[str]) -> dict[str, str]:
     names = {2: ("y", "x"), 3: ("frame", "y", "x")}.get(len(axes))
     if names is None or axes != [f"axis-{i}" for i in range(len(axes))]:
         raise PromptError(
-            f"{path}, line 1: points need the columns axis-0 (frame), axis-1 (y), axis-2 (x); got "
-            f"{','.join(axes)}"
+            f"{path}, line 1: points and shapes need the columns axis-0 (frame), axis-1 (y), "
+            f"axis-2 (x); got {','.join(axes)}"
         )
     features = {name: name for name in ("object_id", "label") if name in header}
     return dict(zip(names, axes, strict=True)) | features
@@ -203,6 +224,42 @@ def _add_point(
     draft.labels.append(_label(cell("label", "1"), where))
 
 
+def _from_shapes(path: Path, header: list[str], rows: list[tuple[int, list[str]]]) -> _Drafts:
+    """Take the rectangles of a Shapes layer, a line per vertex, as the boxes around them."""
+    columns = {"index": "index", "kind": "shape-type"} | _points_layer_columns(path, header)
+    corners: dict[int, list[tuple[int, float, float]]] = {}
+    first: dict[int, str] = {}
+    for line, row in rows:
+        where = f"{path}, line {line}"
+        cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
+        if missing := [name for name in columns.values() if name not in cells]:
+            raise PromptError(f"{where}: {','.join(missing)} missing")
+        if cells["shape-type"].lower() != "rectangle":
+            raise PromptError(
+                f"{where}: rectangles are required, which become boxes; got the shape "
+                f"{cells['shape-type']!r}. Draw a rectangle around the object instead"
+            )
+        index = _whole(cells["index"], "index", where)
+        first.setdefault(index, where)
+        frame = _whole(cells[columns["frame"]], "frame", where) if "frame" in columns else 0
+        y, x = (_number(cells[columns[name]], name, where) for name in "yx")
+        corners.setdefault(index, []).append((frame, y, x))
+    return dict(_shape_box(index, corners[index], where) for index, where in first.items())
+
+
+def _shape_box(
+    index: int, corners: list[tuple[int, float, float]], where: str
+) -> tuple[tuple[int, int, int], _Draft]:
+    frames, ys, xs = zip(*corners, strict=True)
+    if len(set(frames)) > 1:
+        raise PromptError(
+            f"{where}: rectangle {index} lies on the frames {min(frames)} to {max(frames)}; draw "
+            "it on one frame"
+        )
+    box = _box([min(ys), min(xs), max(ys), max(xs)], where)
+    return (_object_id(index + 1, where), frames[0], 1), _Draft(where, box=box)
+
+
 # --- JSON ----------------------------------------------------------------------------------------
 
 
@@ -211,6 +268,8 @@ def _from_json(path: Path) -> _Drafts:
         content = json.loads(_text(path))
     except json.JSONDecodeError as err:
         raise PromptError(f"{path}, line {err.lineno}: not valid JSON, {err.msg}") from err
+    except (ValueError, RecursionError) as err:  # numbers too long, lists too deep
+        raise PromptError(f"{path}: JSON that cannot be read, {err}") from err
     entries = content.get("prompts") if isinstance(content, Mapping) else None
     if not isinstance(entries, list):
         raise PromptError(f'{path}: {{"prompts": [...]}} is required at the top')
@@ -274,9 +333,14 @@ def _mask_from_runs(value: Any, where: str) -> np.ndarray:
     try:
         shape = tuple(int(n) for n in value["shape"])
         runs = [int(n) for n in value["runs"]]
-    except (TypeError, KeyError, ValueError) as err:
+    except (TypeError, KeyError, ValueError, OverflowError) as err:
         raise PromptError(f'{where}: a mask is {{"shape": [Y, X], "runs": [...]}}') from err
-    if len(shape) != 2 or min(runs, default=-1) < 0 or sum(runs) != math.prod(shape):
+    if len(shape) != 2 or min(shape) < 1 or math.prod(shape) > _MAX_PIXELS:
+        raise PromptError(
+            f"{where}: a mask's shape must be [Y, X], each at least 1 and {_MAX_PIXELS} pixels at "
+            f"most, got {value['shape']!r:.60}"
+        )
+    if min(runs, default=-1) < 0 or sum(runs) != math.prod(shape):
         raise PromptError(f"{where}: the mask's runs must add up to its shape {shape}")
     on = np.arange(len(runs)) % 2 == 1
     return np.repeat(on, runs).reshape(shape)
@@ -285,16 +349,56 @@ def _mask_from_runs(value: Any, where: str) -> np.ndarray:
 # --- label images --------------------------------------------------------------------------------
 
 
-def _from_image(path: Path) -> _Drafts:
-    from napari_sam_i2v.movies.movie import open_movie
+def _from_image(path: Path, z: int | None) -> _Drafts:
+    from napari_sam_i2v.movies.axes import plan_frames
+    from napari_sam_i2v.movies.movie import Movie, open_source
 
+    if pictures := _indexed(path):
+        return _from_indexed(path, pictures)
     try:
-        movie = open_movie(path)
+        source = open_source(path)
+        deep = source.axes.count("Z") == 1 and source.sizes["Z"] > 1
+        movie = Movie(source, plan_frames(source, z=z if deep else None))
     except MovieError as err:
         raise PromptError(
             f"{path} is no prompts file (.csv, .json) and no label image: {err}"
         ) from err
     return _from_labels(movie, str(path))
+
+
+def _indexed(path: Path) -> tuple[Path, ...]:
+    """List pictures whose palette indices, or bits, are object ids: one, or a folder of them.
+
+    As a movie they would be read in colour. Empty for whatever else is there.
+    """
+    from PIL import Image
+
+    from napari_sam_i2v.movies.kinds import file_kind, folder_kind
+    from napari_sam_i2v.movies.sequence import frame_files
+
+    try:
+        if path.is_dir():
+            files = tuple(frame_files(path)) if folder_kind(path) == "pictures" else ()
+        else:
+            files = (path,)
+        if not files or file_kind(files[0]) != "picture":
+            return ()
+        with Image.open(files[0]) as picture:
+            return files if picture.mode in ("P", "1") else ()
+    except Exception:  # of many kinds, said where it is opened as a movie
+        return ()
+
+
+def _from_indexed(path: Path, files: tuple[Path, ...]) -> _Drafts:
+    from napari_sam_i2v.movies.truth import PictureTruth
+
+    truth = PictureTruth(path, files)
+    try:
+        return _from_planes((truth.read(t)[0] for t in range(len(files))), str(path))
+    except PromptError:
+        raise
+    except Exception as err:  # Pillow raises many kinds for broken pictures
+        raise PromptError(f"{path} is no label image: {err}") from err
 
 
 def _from_labels(labels: Any, called: str) -> _Drafts:
@@ -304,9 +408,13 @@ def _from_labels(labels: Any, called: str) -> _Drafts:
         raise PromptError(f"{called}: labels must be (Y, X) or (T, Y, X), got {shape}")
     if np.dtype(dtype).kind not in "bui":
         raise PromptError(f"{called}: labels must be integers (object ids), got {dtype}")
+    return _from_planes(_planes(labels), called)
+
+
+def _from_planes(planes: Iterator[np.ndarray], called: str) -> _Drafts:
     drafts: _Drafts = {}
     seen: set[int] = set()
-    for frame, plane in enumerate(_planes(labels)):
+    for frame, plane in enumerate(planes):
         for object_id in np.unique(plane[plane != 0]).tolist():
             if object_id in seen:
                 continue
@@ -318,9 +426,10 @@ def _from_labels(labels: Any, called: str) -> _Drafts:
 
 
 def _planes(labels: Any) -> Iterator[np.ndarray]:
+    dtype = np.uint8 if np.dtype(labels.dtype).kind == "b" else labels.dtype  # on is object 1
     if len(labels.shape) == 2:
-        return iter([np.asarray(labels)])
-    return (np.asarray(labels[t]) for t in range(labels.shape[0]))
+        return iter([np.asarray(labels, dtype)])
+    return (np.asarray(labels[t], dtype) for t in range(labels.shape[0]))
 
 
 # --- checks --------------------------------------------------------------------------------------
@@ -330,9 +439,11 @@ def _number(value: Any, name: str, where: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise PromptError(f"{where}: {name} must be a number, got {value!r}") from None
+        raise PromptError(f"{where}: {name} must be a number, got {value!r:.60}") from None
+    except OverflowError:  # more digits than a float has room for
+        number = math.inf
     if not math.isfinite(number):
-        raise PromptError(f"{where}: {name} must be finite, got {value!r}")
+        raise PromptError(f"{where}: {name} must be finite, got {value!r:.60}")
     return number
 
 
@@ -340,13 +451,13 @@ def _whole(value: Any, name: str, where: str) -> int:
     number = _number(value, name, where)
     # A slider between two frames leaves 2.9999999 in napari's files.
     if isinstance(value, bool) or abs(number - round(number)) > 1e-3 or round(number) < 0:
-        raise PromptError(f"{where}: {name} must be a whole number from 0, got {value!r}")
+        raise PromptError(f"{where}: {name} must be a whole number from 0, got {value!r:.60}")
     return round(number)
 
 
 def _round(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise PromptError(f"{where}: round must be a whole number from 1, got {value!r}")
+        raise PromptError(f"{where}: round must be a whole number from 1, got {value!r:.60}")
     return value
 
 
@@ -354,7 +465,7 @@ def _object_id(value: Any, where: str) -> int:
     number = _number(value, "object_id", where)
     if isinstance(value, bool) or number != int(number) or not 1 <= number <= MAX_ID:
         raise PromptError(
-            f"{where}: object_id must be a whole number in 1..{MAX_ID}, got {value!r}"
+            f"{where}: object_id must be a whole number in 1..{MAX_ID}, got {value!r:.60}"
         )
     return int(number)
 
@@ -362,7 +473,9 @@ def _object_id(value: Any, where: str) -> int:
 def _label(value: Any, where: str) -> int:
     text = str(value).strip().lower().removesuffix(".0")
     if text not in _LABELS:
-        raise PromptError(f"{where}: label must be 1 (on the object) or 0 (off it), got {value!r}")
+        raise PromptError(
+            f"{where}: label must be 1 (on the object) or 0 (off it), got {value!r:.60}"
+        )
     return _LABELS[text]
 
 

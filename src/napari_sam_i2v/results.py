@@ -35,7 +35,8 @@ class LabelOutput:
     Parameters
     ----------
     path
-        Ends in .tif, .tiff or .zarr.
+        Ends in .tif, .tiff or .zarr. IMAGE.zarr/labels/NAME.zarr of an OME-Zarr image is one of
+        its label images: of the image's version, and entered in its list of labels.
     overwrite
         Whether an older result of ours, and what a stopped run left beside it, may be replaced.
     resume
@@ -58,6 +59,7 @@ class LabelOutput:
     def __init__(
         self, path: str | os.PathLike[str], *, overwrite: bool = False, resume: bool = False
     ) -> None:
+        from napari_sam_i2v.movies.export import check_labels_target, image_around
         from napari_sam_i2v.movies.output import check_target
         from napari_sam_i2v.session_folder.lock import FolderLock
 
@@ -72,6 +74,7 @@ class LabelOutput:
         self._lock: FolderLock | None = None
         self.path = Path(path).expanduser()
         self.is_tiff = self.path.suffix.lower() != ".zarr"
+        self._image = None if self.is_tiff else image_around(self.path)
         self._lock_path = self.path.with_name(f".{self.path.name}.lock")
         FolderLock.check_free(self._lock_path, what=self.path)
         if resume and (left := self._left()) is not None:
@@ -79,7 +82,8 @@ class LabelOutput:
             self.overwrite = overwrite or left == self.path or _is_whole(left)
             check_target(self.path, overwrite=self.overwrite)
             return
-        check_target(self.path, overwrite=overwrite)
+        check = check_target if self.is_tiff else check_labels_target
+        check(self.path, overwrite=overwrite)
         if self.is_tiff and self.path.is_dir():
             raise OutputError(f"{self.path} is a folder: choose another name for the TIFF.")
         direct = not self.is_tiff and not os.path.lexists(self.path)
@@ -110,6 +114,8 @@ class LabelOutput:
         from napari_sam_i2v.resuming import RunRecord
         from napari_sam_i2v.session_folder.lock import FolderLock
 
+        if self._image is not None:
+            self._image.require_group("labels")
         self._lock = FolderLock.take(self._lock_path, what=self.path)
         self._sweep()
         if self.resume:
@@ -120,6 +126,7 @@ class LabelOutput:
                 store = LabelStore.create(
                     part, shape=shape, scale=scale, units=units, metadata=metadata,
                     name=self.path.stem,
+                    zarr_format=3 if self._image is None else self._image.metadata.zarr_format,
                 )  # fmt: skip
                 store.colour(object_ids)
                 RunRecord(store)
@@ -178,7 +185,7 @@ class LabelOutput:
 
     def _put(self) -> Path:
         """Turn the store into the result; it is removed only when the result is whole."""
-        from napari_sam_i2v.movies.export import save_tiff
+        from napari_sam_i2v.movies.export import enter_in_labels, save_tiff
         from napari_sam_i2v.movies.output import make_room
 
         store = self._opened()
@@ -191,6 +198,8 @@ class LabelOutput:
         elif self.store_path != self.path:
             make_room(self.path, overwrite=self.overwrite)
             os.replace(self.store_path, self.path)
+        if self._image is not None:
+            enter_in_labels(self._image, self.path.name)
         return self.path
 
     def _note(self, *, complete: bool) -> None:

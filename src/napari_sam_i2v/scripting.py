@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.inputs import open_input, points_to_prompts
-from napari_sam_i2v.job import Direction, Filter, Job, Settings, ViewMode, make_job
+from napari_sam_i2v.job import Direction, Filter, Job, Settings, ViewMode, check_contrast, make_job
 from napari_sam_i2v.propagation.session import Session as EngineSession
 from napari_sam_i2v.results import LabelOutput
 
@@ -104,7 +105,7 @@ def segment(
     target = None if output is None else LabelOutput(output, overwrite=overwrite, resume=resume)
     settings = Settings(
         model=model, device=device, precision=precision, direction=direction,
-        frames=range(*frames) if isinstance(frames, tuple) else frames,
+        frames=_as_range(frames),
         view=view, memory_filter=memory_filter, seed=seed, contrast=contrast,
         channel=channel, z=z, axes=axes, scene=scene,
     )  # fmt: skip
@@ -169,7 +170,9 @@ class Session(EngineSession):
         """Find the gamma that goes with given limits."""
         from napari_sam_i2v.propagation.frames import estimate_contrast
 
-        if limits is None or len(limits) != 2 or not limits[0] < limits[1]:
+        if limits is not None:
+            check_contrast(limits)
+        if limits is None or len(limits) != 2:
             return limits
         found = estimate_contrast(self.source.pixels, limits=(limits[0], limits[1]))
         return None if found is None else found.values
@@ -204,6 +207,19 @@ class Session(EngineSession):
     def labels_layer(self) -> Any:
         """Return a napari Labels layer that shows this session's labels where the movie lies."""
         return self.source.labels_layer(self.labels)
+
+
+def _as_range(frames: Any) -> range | None:
+    """Give the range of frames that a caller named in one of two ways."""
+    if frames is None or isinstance(frames, range):
+        return frames
+    whole = (int, np.integer)
+    if isinstance(frames, tuple) and len(frames) == 2 and all(isinstance(n, whole) for n in frames):
+        return range(int(frames[0]), int(frames[1]))
+    raise InputError(
+        "frames must be a range, or a tuple (A, B) of whole numbers for the frames A to B - 1; got "
+        f"{frames!r:.80}."
+    )
 
 
 # ---- running ----------------------------------------------------------------------------------

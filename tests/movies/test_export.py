@@ -70,6 +70,49 @@ def test_units_survive_tiff(tmp_path: Path, units: tuple | None, dtype: str) -> 
         assert (movie.scale, movie.units) == ((2.0, 0.5, 0.5), units)
 
 
+@pytest.mark.parametrize(
+    ("unit", "step", "expected"),
+    [
+        ("microsecond", 250.0, (0.25, "millisecond")),
+        ("millisecond", 40.0, (40.0, "millisecond")),
+        ("day", 2.0, (2880.0, "minute")),
+    ],
+)
+def test_intervals_in_units_that_imagej_lacks(
+    tmp_path: Path, unit: str, step: float, expected: tuple[float, str]
+) -> None:
+    path = save_tiff(
+        LABELS, tmp_path / "out.tif", scale=(step, 1, 1), units=(unit, "pixel", "pixel")
+    )
+    movie = open_movie(path)
+    assert movie.scale[0] == pytest.approx(expected[0])
+    assert movie.units[0] == expected[1]
+
+
+@pytest.mark.parametrize(
+    ("unit", "step", "expected"),
+    [
+        ("meter", 1e-10, (0.1, "nanometer")),
+        ("meter", 6.5e-7, (0.65, "micrometer")),
+        ("millimeter", 2e-4, (0.2, "micrometer")),
+        ("micrometer", 0.004, (0.004, "micrometer")),
+        ("nanometer", 1e-4, (1e-4, "nanometer")),
+    ],
+)
+def test_tiny_steps_are_written_in_a_finer_unit(
+    tmp_path: Path, unit: str, step: float, expected: tuple[float, str]
+) -> None:
+    scale, units = (1.0, step, 2 * step), ("frame", unit, unit)
+    movie = open_movie(save_tiff(LABELS, tmp_path / "out.tif", scale=scale, units=units))
+    assert movie.scale[1:] == pytest.approx((expected[0], 2 * expected[0]), rel=1e-6)
+    assert movie.units[1:] == (expected[1],) * 2
+
+
+def test_steps_too_tiny_for_a_tiff_do_not_stop_it(tmp_path: Path) -> None:
+    path = save_tiff(LABELS, tmp_path / "out.tif", scale=(1, 1e-12, 1e-12))
+    assert open_movie(path).scale == (1, 1, 1)
+
+
 def test_other_programs_see_an_imagej_hyperstack(tmp_path: Path) -> None:
     path = save_tiff(LABELS, tmp_path / "out.tif", metadata={"model": "x", "seed": 0})
     with tifffile.TiffFile(path) as tif:

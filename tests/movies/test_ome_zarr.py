@@ -48,6 +48,19 @@ def write_image(
     return path
 
 
+def test_a_labels_folder_that_is_no_group_holds_no_labels(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr")
+    (path / "labels" / "cells").mkdir(parents=True)
+    assert list_labels(path) == ()
+
+
+def test_a_step_in_time_without_a_unit_counts_frames(tmp_path: Path) -> None:
+    images = multiscales("tyx")
+    del images[0]["axes"][0]["unit"]
+    movie = open_movie(write_image(tmp_path / "a.zarr", DATA[:, 0], images=images))
+    assert (movie.scale, movie.units) == ((2.0, 0.5, 0.25), ("frame", "micrometer", "micrometer"))
+
+
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_image(tmp_path: Path, version: str) -> None:
     path = write_image(tmp_path / "a.zarr", version=version)

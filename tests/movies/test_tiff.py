@@ -329,6 +329,28 @@ def test_one_of_several_images(tmp_path: Path) -> None:
     np.testing.assert_array_equal(right[4], samples.STACK[7])
 
 
+def test_pages_that_differ_in_their_compression_are_frames_of_one_movie(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.tif"
+    with tifffile.TiffWriter(path) as out:
+        for t, plane in enumerate(STACK):
+            out.write(
+                plane, photometric="minisblack", metadata=None,
+                compression="zlib" if t % 2 else None,
+            )  # fmt: skip
+    movie = open_movie(path)
+    np.testing.assert_array_equal(np.asarray(movie), STACK)
+
+
+def test_images_that_are_not_alike_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "two.tif"
+    with tifffile.TiffWriter(path) as out:
+        out.write(STACK, photometric="minisblack", metadata=None)
+        out.write(STACK[:, :8], photometric="minisblack", metadata=None)
+    with pytest.warns(UserWarning, match="holds 2 images; the first is read"):
+        np.testing.assert_array_equal(np.asarray(open_movie(path)), STACK)
+    np.testing.assert_array_equal(np.asarray(open_movie(path, scene=1)), STACK[:, :8])
+
+
 @pytest.mark.parametrize(
     ("size", "message"), [(70_000, "at most"), (25_000, "truncated or damaged")]
 )

@@ -90,7 +90,8 @@ def _add_segment(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--prompts", required=True, type=Path, metavar="FILE",
-        help="CSV with object_id,frame,y,x[,label], napari's Points CSV, JSON, or a label image",
+        help="CSV with object_id,frame,y,x[,label], napari's CSV of points or rectangles, JSON, "
+        "or a label image",
     )  # fmt: skip
     parser.add_argument(
         "--output", required=True, type=Path, metavar="OUT", help="NAME.tif or NAME.zarr"
@@ -120,7 +121,10 @@ def _add_tracking(options: _Options) -> None:
 
 def _add_reading(options: _Options) -> None:
     options.add_argument("--channel", metavar="C", help="channel, by number (from 0) or name")
-    options.add_argument("--z", type=int, metavar="Z", help="plane of a movie with depth")
+    options.add_argument(
+        "--z", type=int, metavar="Z",
+        help="plane of a movie with depth, and of a label image with depth that prompts it",
+    )  # fmt: skip
     options.add_argument(
         "--axes", metavar="AXES",
         help="stored axes, e.g. TZYX, where the file does not tell or is wrong",
@@ -143,7 +147,11 @@ def _add_writing(options: _Options) -> None:
         "--export", action="append", default=[], metavar="FORMAT=PATH",
         help=f"write the result in another format too; as often as wanted: {FORMAT_NAMES}",
     )  # fmt: skip
-    _add_overwrite(options, "replace an older result, and what a stopped run left beside it")
+    _add_overwrite(
+        options,
+        "replace older results (label files and folders only if we wrote them), and what a stopped "
+        "run left; never what is read",
+    )
     options.add_argument(
         "--resume", action="store_true",
         help="go on from what a killed run of the same command left: the labels are those of a "
@@ -176,10 +184,21 @@ def _add_export(commands: Any) -> None:
     parser.add_argument("--channel", metavar="C", help="channel of it, by number or name")
     parser.add_argument("--z", type=int, metavar="Z", help="plane of it, with depth")
     parser.add_argument(
+        "--axes", metavar="AXES",
+        help="its stored axes, e.g. TZYX, where the file does not tell or is wrong",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scene", metavar="S", help="image of a movie file with several, by number or name"
+    )
+    parser.add_argument(
         "--lineage", type=Path, metavar="FILE",
         help="divisions: text as man_track.txt, a line “label first last parent” per object",
     )  # fmt: skip
-    _add_overwrite(parser, "replace older results; folders and label files only if we wrote them")
+    _add_overwrite(
+        parser,
+        "replace older results; folders and label files only if we wrote them, and never what is "
+        "read",
+    )
 
 
 def _add_demo(commands: Any) -> None:

@@ -10,7 +10,7 @@ from napari_sam_i2v.cli.console import Failed
 from napari_sam_i2v.errors import InputError, SamI2VError
 from napari_sam_i2v.exports import Tracked, check_export, export, format_of, open_tracked
 
-__all__ = ["checked_exports", "division_lines", "run", "write_exports"]
+__all__ = ["check_apart", "checked_exports", "division_lines", "run", "write_exports"]
 
 Exports = list[tuple[str, Path]]
 """(name of the format, path)."""
@@ -19,13 +19,15 @@ SHOWN_DIVISIONS = 8
 
 def run(args: argparse.Namespace) -> None:
     """Check everything, then write one after the other."""
-    exports = checked_exports(
-        args.to, has_movie=args.movie is not None, overwrite=args.overwrite, taken=[args.labels]
+    exports = checked_exports(args.to, has_movie=args.movie is not None, overwrite=args.overwrite)
+    check_apart(
+        written=[path for _, path in exports],
+        read=[path for path in (args.labels, args.movie, args.lineage) if path is not None],
     )
-    channel = int(args.channel) if (args.channel or "").isdecimal() else args.channel
     tracked = open_tracked(
-        args.labels, movie=args.movie, lineage=args.lineage, channel=channel, z=args.z
-    )
+        args.labels, movie=args.movie, lineage=args.lineage,
+        channel=args.channel, z=args.z, axes=args.axes, scene=args.scene,
+    )  # fmt: skip
     for line in write_exports(tracked, exports, overwrite=args.overwrite):
         if not args.quiet:
             print(line)
@@ -34,30 +36,55 @@ def run(args: argparse.Namespace) -> None:
             print(line)
 
 
-def checked_exports(
-    given: Sequence[str], *, has_movie: bool, overwrite: bool, taken: Iterable[Path] = ()
-) -> Exports:
+def checked_exports(given: Sequence[str], *, has_movie: bool, overwrite: bool) -> Exports:
     """Read FORMAT=PATH, or PATH alone where its suffix tells; check that each can be written.
-
-    `taken` are paths that are used for something else.
 
     Raises
     ------
     InputError, OutputError
-        As for `check_export`, and if one path is named twice.
+        As for `check_export`.
     """
-    used = {path.expanduser().absolute() for path in taken}
     exports: Exports = []
     for text in given:
         name, equals, path = text.partition("=")
         if not equals:
             name, path = format_of(text), text
-        target = check_export(name, path, has_movie=has_movie, overwrite=overwrite)
-        if target.absolute() in used:
-            raise InputError(f"{target} is named twice: every file needs its own name.")
-        used.add(target.absolute())
-        exports.append((name, target))
+        exports.append((name, check_export(name, path, has_movie=has_movie, overwrite=overwrite)))
     return exports
+
+
+def check_apart(*, written: Iterable[Path], read: Iterable[Path]) -> None:
+    """Refuse to write over what is read, or twice to one place, whatever may be overwritten.
+
+    Links, and ways through other folders, count as the place that they lead to.
+
+    Raises
+    ------
+    InputError
+        If a file or folder would be read and written, or written twice.
+    """
+    sources = [path.expanduser().resolve() for path in read]
+    places: set[Path] = set()
+    for target in written:
+        place = target.expanduser().resolve()
+        if place in places:
+            raise InputError(f"{target} is named twice: every file needs its own name.")
+        places.add(place)
+        if any(_holds(place, source) or _is_frame_of(place, source) for source in sources):
+            raise InputError(
+                f"{target} is read by this command, so nothing is written there: choose another "
+                "name."
+            )
+
+
+def _holds(place: Path, source: Path) -> bool:
+    """Whether what is read is there, or in it."""
+    return place == source or place in source.parents
+
+
+def _is_frame_of(place: Path, source: Path) -> bool:
+    """Whether a picture is one of a folder that is read."""
+    return place.parent == source and place.suffix.lower() in (".tif", ".tiff") and place.is_file()
 
 
 def write_exports(tracked: Tracked, exports: Exports, *, overwrite: bool) -> Iterator[str]:

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam_i2v.cli.console import Failed, Interrupted, stop_on_ctrl_c
-from napari_sam_i2v.cli.export import checked_exports, division_lines, write_exports
+from napari_sam_i2v.cli.export import (
+    check_apart,
+    checked_exports,
+    division_lines,
+    write_exports,
+)
 from napari_sam_i2v.errors import SamI2VError
 from napari_sam_i2v.exports import Tracked, open_tracked
 from napari_sam_i2v.job import Job, Settings, make_job, parse_frames
@@ -27,9 +32,8 @@ def run(args: argparse.Namespace) -> None:
     output = LabelOutput(args.output, overwrite=args.overwrite, resume=args.resume)
     if args.confidence is not None:
         check_text(args.confidence, suffix=".csv", overwrite=args.overwrite)
-    exports = checked_exports(
-        args.export, has_movie=True, overwrite=args.overwrite, taken=[output.path]
-    )
+    exports = checked_exports(args.export, has_movie=True, overwrite=args.overwrite)
+    _check_apart(args, output, [path for _, path in exports])
     job = _checked_job(args)
     if args.threads:
         import torch
@@ -51,6 +55,14 @@ def run(args: argparse.Namespace) -> None:
         print(f"{path}: {named}, {frames} of {job.shape[0]} frames tracked")
         for line in (*said, *doubts(confidence), *division_lines(tracked)):
             print(line)
+
+
+def _check_apart(args: argparse.Namespace, output: LabelOutput, exports: list[Path]) -> None:
+    """Refuse results that would take the place of what is read, or of each other."""
+    written = [*dict.fromkeys((output.path, output.store_path)), *exports]
+    if args.confidence is not None:
+        written.append(args.confidence)
+    check_apart(written=written, read=[args.movie, args.prompts])
 
 
 def _tracked(job: Job, labels: Path, movie: Path, confidence: ConfidenceTable) -> Tracked:
@@ -123,16 +135,15 @@ def _checked_job(args: argparse.Namespace) -> Job:
     from napari_sam_i2v.movies.movie import open_movie
     from napari_sam_i2v.prompt_files import read_prompts
 
-    channel = int(args.channel) if (args.channel or "").isdecimal() else args.channel
-    movie = open_movie(args.movie, channel=channel, z=args.z, axes=args.axes, scene=args.scene)
-    prompts = read_prompts(args.prompts, movie_shape=movie.shape)
+    movie = open_movie(args.movie, channel=args.channel, z=args.z, axes=args.axes, scene=args.scene)
+    prompts = read_prompts(args.prompts, movie_shape=movie.shape, z=args.z)
     frames = parse_frames(args.frames, len(movie)) if args.frames is not None else None
     settings = Settings(
         model=args.model, device=args.device, precision=args.precision,
         direction=args.direction, frames=frames, view=args.view,
         memory_filter=args.memory_filter, seed=args.seed,
         contrast=tuple(args.contrast) if args.contrast else movie.contrast,
-        channel=channel, z=args.z, axes=args.axes, scene=args.scene,
+        channel=args.channel, z=args.z, axes=args.axes, scene=args.scene,
     )  # fmt: skip
     return make_job(movie, prompts, settings)
 
@@ -143,7 +154,7 @@ def _kept(output: LabelOutput) -> str:
     frames = f"{done} finished frame{'' if done == 1 else 's'}"
     try:
         path = output.keep()
-    except (SamI2VError, OSError) as error:
+    except Exception as error:  # whatever it is, the place of hours of work must be said
         return f"{frames} left in {output.store_path}, which could not be converted ({error})."
     if path is None:
         return "No frame was finished, nothing was written."

@@ -24,14 +24,33 @@ from napari_sam_i2v.movies.output import (
 )
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
 
-__all__ = ["save_ome_zarr", "save_tiff"]
+__all__ = [
+    "check_labels_target", "enter_in_labels", "image_around", "save_ome_zarr", "save_tiff",
+]  # fmt: skip
 
 Triple = tuple[float, float, float]
 Units = tuple[str, str, str]
 _NO_UNITS: Units = (TIME_UNKNOWN, SPACE_UNKNOWN, SPACE_UNKNOWN)
 # ImageJ files are classic TIFF: offsets end at 4 GiB. Bigger stacks become OME BigTIFF.
 _CLASSIC_LIMIT = 2**32 - 2**25
-_IMAGEJ_TIME = {"second": "sec", "millisecond": "ms", "minute": "min"}
+_IMAGEJ_TIME = {
+    "microsecond": ("ms", 1e-3),
+    "millisecond": ("ms", 1.0),
+    "second": ("sec", 1.0),
+    "minute": ("min", 1.0),
+    "hour": ("min", 60.0),
+    "day": ("min", 1440.0),
+}
+"""Unit -> ImageJ's name of one that it knows, and how many of those it is."""
+_FINER = {
+    "meter": ("micrometer", 1e6),
+    "centimeter": ("micrometer", 1e4),
+    "millimeter": ("micrometer", 1e3),
+    "micrometer": ("nanometer", 1e3),
+}
+_FINE_ENOUGH = 1e-3
+# A resolution is a fraction of 32-bit numbers.
+_MAX_RESOLUTION = 2**32 - 1
 _OME_UNITS = {
     "second": "s",
     "millisecond": "ms",
@@ -131,7 +150,7 @@ def save_ome_zarr(
     At IMAGE.zarr/labels/NAME of an OME-Zarr image it takes that image's version (0.4 or 0.5) and
     is entered in the image's list of labels. Parameters and errors are those of `save_tiff`.
     """
-    image = _image_around(Path(path))
+    image = image_around(Path(path).expanduser())
     if image is not None:
         image.require_group("labels")
     target = check_target(path, overwrite=overwrite)
@@ -154,7 +173,7 @@ def save_ome_zarr(
         store.colour(ids - {0})
         remove_own(target)
     if image is not None:
-        _enter_in_labels(image, target.name)
+        enter_in_labels(image, target.name)
     return target
 
 
@@ -201,16 +220,27 @@ def planes_of(labels: Any, dtype: np.dtype) -> Iterator[np.ndarray]:
 
 def _imagej_head(scale: Triple, units: Units, note: str) -> dict[str, Any]:
     head: dict[str, Any] = {"axes": "TYX"}
-    if units[0] == "hour":
-        scale, units = (scale[0] * 60, *scale[1:]), ("minute", *units[1:])
     if units[0] in _IMAGEJ_TIME:
-        head |= {"finterval": float(scale[0]), "tunit": _IMAGEJ_TIME[units[0]]}
-    if units[2] != SPACE_UNKNOWN:
-        head["unit"] = "micron" if units[2] == "micrometer" else units[2]
+        tunit, times = _IMAGEJ_TIME[units[0]]
+        head |= {"finterval": float(scale[0]) * times, "tunit": tunit}
+    y, x, unit = _in_fine_unit(float(scale[1]), float(scale[2]), units[2])
+    if unit != SPACE_UNKNOWN:
+        head["unit"] = "micron" if unit == "micrometer" else unit
     if note:
         head["Info"] = note
-    resolution = (1 / float(scale[2]), 1 / float(scale[1]))
+    resolution = tuple(min(1 / step, _MAX_RESOLUTION) for step in (x, y))
     return {"metadata": head, "resolution": resolution}
+
+
+def _in_fine_unit(y: float, x: float, unit: str) -> tuple[float, float, str]:
+    """Give steps in a unit in which they are not tiny, as those of electron microscopes in metres.
+
+    A TIFF keeps pixels per unit as a fraction, in which tiny steps have no room.
+    """
+    while min(y, x) < _FINE_ENOUGH and unit in _FINER:
+        unit, times = _FINER[unit]
+        y, x = y * times, x * times
+    return y, x, unit
 
 
 def _ome_head(shape: tuple[int, ...], scale: Triple, units: Units, note: str) -> dict[str, Any]:
@@ -226,7 +256,18 @@ def _ome_head(shape: tuple[int, ...], scale: Triple, units: Units, note: str) ->
     return {"metadata": head}
 
 
-def _image_around(target: Path) -> Any:
+def check_labels_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Check like `check_target`, but the `labels` folder of an OME-Zarr image may be missing.
+
+    It is made when something is written.
+    """
+    target = Path(path).expanduser()
+    if not target.parent.is_dir() and image_around(target) is not None:
+        return target
+    return check_target(target, overwrite=overwrite)
+
+
+def image_around(target: Path) -> Any:
     """Find the OME-Zarr image in whose `labels` folder the target lies; None if in none."""
     labels = target.resolve().parent
     if labels.name != "labels":
@@ -238,7 +279,7 @@ def _image_around(target: Path) -> Any:
     return group if "multiscales" in ome_attributes(group) else None
 
 
-def _enter_in_labels(image: Any, name: str) -> None:
+def enter_in_labels(image: Any, name: str) -> None:
     """Add a name to an image's list of labels, keeping what else is written there."""
     labels = image.require_group("labels")
     names = list(ome_attributes(labels).get("labels") or [])

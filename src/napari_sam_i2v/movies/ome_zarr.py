@@ -16,9 +16,10 @@ import numpy as np
 import zarr
 
 from napari_sam_i2v.errors import MovieError
+from napari_sam_i2v.movies.kinds import folder_kind
 from napari_sam_i2v.movies.limits import refuse_huge_chunks
 from napari_sam_i2v.movies.source import Index, Source, chosen_scene, native_dtype
-from napari_sam_i2v.movies.units import SPACE_UNKNOWN, unit_name
+from napari_sam_i2v.movies.units import unit_name, unknown_unit
 
 _BY_TYPE = {"time": "T", "channel": "C"}
 
@@ -59,7 +60,7 @@ def list_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
     Names which would lead out of the image's folder are left out.
     """
     labels = Path(path) / "labels"
-    if not labels.is_dir():
+    if not labels.is_dir() or folder_kind(labels) != "zarr":
         return ()
     node = _open_node(labels)
     names = ome_attributes(node).get("labels") or [] if isinstance(node, zarr.Group) else []
@@ -193,7 +194,7 @@ def _pixel_steps(
         unit = unit_name(named.get("unit")) if isinstance(named, Mapping) else None
         known = np.isfinite(step) and step > 0 and (unit or step != 1)
         if axis in "TZYX" and known:
-            steps[axis] = (float(step), unit or SPACE_UNKNOWN)
+            steps[axis] = (float(step), unit or unknown_unit(axis))
     return steps
 
 

@@ -27,8 +27,9 @@ _IMAGE_DESCRIPTION = 270
 def open_tiff(path: Path, *, scene: int | str | None = None) -> Source:
     """Open an image of a TIFF file, the first if not told; only its page directory is read.
 
-    Several images of one shape and no metadata (as writing frame by frame leaves them) are the
-    frames of one movie. Of an OME file with several images the first is taken, with a warning.
+    Several images with pages of one shape and no metadata (as writing frame by frame leaves them)
+    are the frames of one movie. Of other files with several images the first is taken, with a
+    warning.
     The files of one OME-TIFF over several files are found beside it.
 
     Raises
@@ -77,21 +78,19 @@ class _TiffPages:
         self._tif, self._path, self._lock = tif, path, threading.Lock()
         self._finalizer = weakref.finalize(self, tif.close)
         self._size = path.stat().st_size
-        joined = _joined_series(tif)
-        series = joined or tif.series
+        joined, series = _joined_pages(tif), tif.series
         if not series:
             raise MovieError(f"{path} holds no image")
         self.scenes, self.scene = _scenes(series, scene, path) if not joined else ((), 0)
-        series = joined or [series[self.scene]]
-        first = series[0]
+        first = series[self.scene]
         page = first.keyframe
         self.page_shape, self._offset = tuple(page.shape), first.dataoffset
         self.dtype = np.dtype(first.dtype).newbyteorder(tif.byteorder)
         self.axes, self.shape = first.axes, tuple(first.shape)
         self._pages: Any = first.pages
-        if len(series) > 1:
-            self.axes, self.shape = "I" + self.axes, (len(series), *self.shape)
-            self._pages, self._offset = [one.pages[0] for one in series], None
+        if joined:
+            self.axes, self.shape = "I" + page.axes, (len(joined), *self.page_shape)
+            self._pages, self._offset = joined, None
         self.lead = self.shape[: len(self.shape) - len(self.page_shape)]
         self._refuse_truncated()
 
@@ -173,27 +172,39 @@ def _scenes(series: list[Any], scene: int | str | None, path: Path) -> tuple[tup
         return (), 0
     names = tuple(str(one.name) or f"image {i}" for i, one in enumerate(series))
     if scene is None:
-        if series[0].parent.is_ome:
-            warnings.warn(
-                f"{path} holds {len(series)} images; the first is read: choose with scene=",
-                stacklevel=5,
-            )
+        warnings.warn(
+            f"{path} holds {len(series)} images; the first is read: choose with scene=",
+            stacklevel=5,
+        )
         scene = 0
     number = chosen_scene(names, scene, path)
     return (names if len(names) > 1 else ()), number
 
 
-def _joined_series(tif: tifffile.TiffFile) -> list[Any] | None:
-    """Find the images which are single pages alike: the frames of one movie."""
+def _joined_pages(tif: tifffile.TiffFile) -> list[Any] | None:
+    """Find the pages of several images that are alike: the frames of one movie, in their order.
+
+    Pages that differ in nothing but their compression are images of their own to tifffile.
+    """
     series = tif.series
     if len(series) < 2 or tif.is_ome or tif.is_imagej:
         return None
-    first = series[0]
+    first = series[0].keyframe
     alike = all(
-        len(one.pages) == 1 and one.shape == first.shape and one.dtype == first.dtype
+        one.keyframe.shape == first.shape and one.dtype == series[0].dtype and _is_list(one)
         for one in series
     )
-    return list(series) if alike and set(first.axes) <= set("YXS") else None
+    if not alike or not set(first.axes) <= set("YXS"):
+        return None
+    return sorted((page for one in series for page in one.pages), key=lambda page: page.index)
+
+
+def _is_list(series: Any) -> bool:
+    """Whether an image is a page, or a list of pages that is all there and of no known order."""
+    lead = series.axes[: len(series.shape) - len(series.keyframe.shape)]
+    return lead in ("", "I", "Q", "T") and len(series.pages) * math.prod(
+        series.keyframe.shape
+    ) == math.prod(series.shape)
 
 
 def _imagej_images(tif: tifffile.TiffFile) -> int:

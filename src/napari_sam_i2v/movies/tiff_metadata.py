@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from napari_sam_i2v.movies.units import SPACE_UNKNOWN, unit_name
+from napari_sam_i2v.movies.units import unit_name, unknown_unit
 
 Steps = dict[str, tuple[float, str]]
 
@@ -75,10 +75,10 @@ def _imagej_steps(tif: tifffile.TiffFile) -> Steps:
 
 
 def _add_step(found: Steps, axis: str, value: object, unit: str | None) -> None:
-    """Keep a step that is a positive number; one in an unknown unit counts as pixels."""
+    """Keep a step that is a positive number; one in an unknown unit counts pixels or frames."""
     try:
         step = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return
     if math.isfinite(step) and step > 0:
-        found[axis] = (step, unit or SPACE_UNKNOWN)
+        found[axis] = (step, unit or unknown_unit(axis))

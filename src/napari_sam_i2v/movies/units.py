@@ -38,6 +38,11 @@ def unit_name(text: str | None) -> str | None:
     return _NAMES.get(clean.lower())
 
 
+def unknown_unit(axis: str) -> str:
+    """Give the unit of steps along an axis whose unit is not known."""
+    return TIME_UNKNOWN if axis == "T" else SPACE_UNKNOWN
+
+
 def pint_unit(name: str) -> str:
     """Give a unit which napari (pint) accepts: it knows pixels, but no frames."""
     return SPACE_UNKNOWN if name == TIME_UNKNOWN else name
