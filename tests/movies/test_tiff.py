@@ -341,6 +341,16 @@ def test_pages_that_differ_in_their_compression_are_frames_of_one_movie(tmp_path
     np.testing.assert_array_equal(np.asarray(movie), STACK)
 
 
+def test_stacks_that_were_written_as_two_stay_two(tmp_path: Path) -> None:
+    path = tmp_path / "two.tif"
+    with tifffile.TiffWriter(path) as out:
+        for stack in (STACK, STACK[::-1]):
+            out.write(stack, photometric="minisblack")
+    with pytest.warns(UserWarning, match="holds 2 images; the first is read"):
+        np.testing.assert_array_equal(np.asarray(open_movie(path)), STACK)
+    np.testing.assert_array_equal(np.asarray(open_movie(path, scene=1)), STACK[::-1])
+
+
 def test_images_that_are_not_alike_are_told(tmp_path: Path) -> None:
     path = tmp_path / "two.tif"
     with tifffile.TiffWriter(path) as out:

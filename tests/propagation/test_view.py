@@ -74,9 +74,20 @@ def test_placed_views_lie_inside_the_frame(mode: str) -> None:
         box = (y0, x0, y0 + height, x0 + width)
         view = place(box, shape, scale=2.5, below=0.3, mode=mode)  # type: ignore[arg-type]
         assert inside(view, shape)
-        small = box_size(box) < 0.3 * min(shape)
+        small = box_size(box) < 0.3 * max(shape)
         if mode == "frame" or (mode == "auto" and not small):
             assert view == View.whole(shape)
+
+
+@pytest.mark.parametrize("shape", [(64, 1000), (1000, 64)])
+def test_in_a_strip_small_things_are_seen_through_windows(shape: tuple[int, int]) -> None:
+    """The whole strip would be squeezed to a square, and a disc to a line."""
+    centre = (shape[0] / 2, shape[1] / 2)
+    box = (centre[0] - 10, centre[1] - 10, centre[0] + 10, centre[1] + 10)
+    view = place(box, shape, scale=2.5, below=0.3)
+    assert (view.height, view.width) == (50, 50)
+    sides = [max(view.height, view.width) for view in click_views(centre, shape)]
+    assert sides == [40, 80, 160, 320, 640, 1000]
 
 
 def test_placed_windows_hold_their_object() -> None:

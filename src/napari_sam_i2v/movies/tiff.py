@@ -201,6 +201,8 @@ def _joined_pages(tif: tifffile.TiffFile) -> list[Any] | None:
 
 def _is_list(series: Any) -> bool:
     """Whether an image is a page, or a list of pages that is all there and of no known order."""
+    if series.kind == "shaped" and len(series.pages) > 1:
+        return False  # whoever wrote it said that it is a stack of its own
     lead = series.axes[: len(series.shape) - len(series.keyframe.shape)]
     return lead in ("", "I", "Q", "T") and len(series.pages) * math.prod(
         series.keyframe.shape

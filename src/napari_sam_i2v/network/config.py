@@ -53,7 +53,7 @@ class SamI2VConfig:
     fill_hole_area
         Holes of at most this many mask-logit pixels are filled.
     follow_below
-        Objects smaller than this share of the frame's shorter side are looked at through a
+        Objects smaller than this share of the frame's longer side are looked at through a
         window that follows them (view "auto").
     window_scale
         Side of such a window in units of the object's size.

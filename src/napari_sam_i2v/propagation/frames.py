@@ -77,7 +77,7 @@ class Contrast:
     def apply(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """Map an image to 0 .. 255; what is not a number becomes black."""
         kind = _arithmetic(image.dtype)
-        scale = kind.type(255 / max(self.high - self.low, np.finfo(kind).tiny * 1000))
+        scale = kind.type(255 / max(self.high - self.low, 1000 * float(np.finfo(kind).tiny)))
         mapped = (image.astype(kind) - kind.type(self.low)) * scale
         return np.clip(np.nan_to_num(mapped, nan=0.0), 0, 255).astype(np.float32, copy=False)
 

@@ -152,7 +152,7 @@ def window(
 
 def click_views(centre: Sequence[float] | NDArray[np.floating], shape: Sequence[int]) -> list[View]:
     """Windows of several sizes around a first click, the whole frame last."""
-    limit = 0.8 * min(shape[:2])
+    limit = 0.8 * max(shape[:2])
     views = [window(centre, side, shape) for side in CLICK_SIDES if side < limit]
     return [*views, View.whole(shape)]
 
@@ -172,12 +172,12 @@ def place(
     scale
         Side of a window in units of the object's size.
     below
-        In mode "auto", objects smaller than this share of the frame's shorter side get a window.
+        In mode "auto", objects smaller than this share of the frame's longer side get a window.
     mode
         "frame" always looks at the whole frame, "follow" always through a window.
     """
     size = box_size(box)
-    small = size < below * min(shape[:2])
+    small = size < below * max(shape[:2])
     if mode == "frame" or (mode == "auto" and not small):
         return View.whole(shape)
     return window(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), scale * size, shape)
