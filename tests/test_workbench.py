@@ -210,6 +210,31 @@ def test_undo_survives_in_the_folder(bench: Workbench, bench_at: Open) -> None:
     assert facts(again(bench, bench_at)) == before
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda bench: list(bench.swap(1, 2, frame=2)),
+        lambda bench: list(bench.merge([3], into=1)),
+        lambda bench: list(bench.divide(1, frame=3, daughters=[5, 6])),
+        lambda bench: bench.remove([1]),
+    ],
+)
+def test_who_came_of_whom_is_kept_and_undone(
+    bench: Workbench, bench_at: Open, edit: Callable[[Workbench], None]
+) -> None:
+    list(bench.propagate("forward"))
+    list(bench.divide(1, frame=6, daughters=[3, 4]))
+    kin = [(bench.session.lives.copy(), bench.session.lineage.copy())]
+    edit(bench)
+    kin.append((bench.session.lives.copy(), bench.session.lineage.copy()))
+    assert kin[0] != kin[1]
+    for step, known in ((bench.undo, kin[0]), (bench.redo, kin[1])):
+        step()
+        assert (bench.session.lives, bench.session.lineage) == known
+    opened = again(bench, bench_at).session
+    assert (opened.lives, opened.lineage) == kin[1]
+
+
 def test_painting_is_taken_as_it_is_and_undone(bench: Workbench) -> None:
     list(bench.propagate("forward"))
     before = planes(bench)

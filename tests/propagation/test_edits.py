@@ -177,3 +177,84 @@ def test_a_step_that_fails_can_be_undone_as_far_as_it_came(pair: Session) -> Non
         raise RuntimeError("full disk")
     history.undo()
     np.testing.assert_array_equal(planes(pair), before)
+
+
+def test_a_mother_who_has_ended_cannot_divide_later(pair: Session) -> None:
+    list(divide(pair, 1, frame=5, daughters=[3, 4]))
+    with pytest.raises(PromptError, match="from 1 to 4, got 2 daughters on frame 7"):
+        list(divide(pair, 1, frame=7, daughters=[5, 6]))
+    with pytest.raises(PromptError, match="Object 3 is known to exist on frames 5 to 9 only"):
+        list(divide(pair, 3, frame=5, daughters=[5, 6]))
+    with pytest.raises(PromptError, match="4 exists already"):
+        list(divide(pair, 3, frame=7, daughters=[4, 5]))
+    assert pair.lineage == {3: (1, 5), 4: (1, 5)}
+    run(pair.propagate(again=True))
+
+
+def test_an_earlier_division_hands_the_later_one_to_the_first_daughter(pair: Session) -> None:
+    list(divide(pair, 1, frame=6, daughters=[3, 4]))
+    list(divide(pair, 1, frame=3, daughters=[5, 6]))
+    assert pair.lineage == {5: (1, 3), 6: (1, 3), 3: (5, 6), 4: (5, 6)}
+    assert (pair.lives[1], pair.lives[5], pair.lives[3]) == (range(3), range(3, 6), range(6, 10))
+
+
+def test_a_division_is_taken_back_by_merging(pair: Session) -> None:
+    before = planes(pair)
+    list(divide(pair, 1, frame=5, daughters=[3, 4]))
+    list(merge(pair, 3, into=1))
+    assert pair.lives[1] == range(10)
+    assert pair.lineage == {4: (1, 5)}
+    pair.add_points(1, 8, points=CENTRES[8][0])
+    np.testing.assert_array_equal(only(planes(pair)[:8], 1), only(before[:8], 1))
+    assert [r.frame for r in pair.propagate(objects=[1])] == [8, 9]
+
+
+def test_daughters_of_one_that_is_merged_are_the_other_s(pair: Session) -> None:
+    list(divide(pair, 1, frame=5, daughters=[3, 4]))
+    list(merge(pair, 1, into=2))
+    assert pair.lineage == {3: (2, 5), 4: (2, 5)}
+    assert 2 not in pair.lives  # that one had no limit
+
+
+def test_a_swap_hands_later_divisions_and_the_end_to_the_other(pair: Session) -> None:
+    list(divide(pair, 1, frame=5, daughters=[3, 4]))
+    list(swap(pair, 1, 2, frame=2))
+    assert pair.lineage == {3: (2, 5), 4: (2, 5)}
+    assert (pair.lives[1], pair.lives[2]) == (range(10), range(5))
+    assert [r.frame for r in pair.propagate(objects=[1], again=True)][-1] == 9
+    assert [r.frame for r in pair.propagate(objects=[2], again=True)][-1] == 4
+    list(swap(pair, 1, 2, frame=5))  # what was before it is hers still
+    assert pair.lineage == {3: (2, 5), 4: (2, 5)}
+
+
+def test_whoever_gets_the_id_of_a_removed_mother_is_no_mother(pair: Session) -> None:
+    list(divide(pair, 1, frame=5, daughters=[3, 4]))
+    pair.remove_object(1)
+    assert pair.lineage == {}
+    assert pair.lives == {3: range(5, 10), 4: range(5, 10)}
+    list(divide(pair, 3, frame=8, daughters=[1, 5]))
+    assert pair.lineage == {1: (3, 8), 5: (3, 8)}
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda s: list(swap(s, 1, 2, frame=2)),
+        lambda s: list(merge(s, 3, into=1)),
+        lambda s: list(merge(s, 1, into=2)),
+        lambda s: list(divide(s, 1, frame=3, daughters=[5, 6])),
+        lambda s: s.remove_object(1),
+    ],
+)
+def test_undo_and_redo_give_back_who_came_of_whom(pair: Session, edit: object) -> None:
+    history, (a, b) = History(pair), (1, 2)
+    list(divide(pair, 1, frame=6, daughters=[3, 4]))
+    kin = [(dict(pair.lives), dict(pair.lineage))]
+    with history.step("edit", (a, b, 3, 5, 6)):
+        edit(pair)  # type: ignore[operator]
+    kin.append((dict(pair.lives), dict(pair.lineage)))
+    assert kin[0] != kin[1]
+    history.undo()
+    assert (pair.lives, pair.lineage) == kin[0]
+    history.redo()
+    assert (pair.lives, pair.lineage) == kin[1]
