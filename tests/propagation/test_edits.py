@@ -258,3 +258,78 @@ def test_undo_and_redo_give_back_who_came_of_whom(pair: Session, edit: object) -
     assert (pair.lives, pair.lineage) == kin[0]
     history.redo()
     assert (pair.lives, pair.lineage) == kin[1]
+
+
+@pytest.fixture
+def crossed(pair: Session) -> Session:
+    """As `pair`; the second object is clicked late, the first is not seen on frame 5."""
+    pair.remove_object(2)
+    pair.add_points(2, 8, points=CENTRES[8][1])
+    run(pair.propagate("both", objects=[2]))
+    pair.erase(1, [5])
+    return pair
+
+
+def test_a_swap_where_one_is_not_seen_leaves_it_a_prompt(crossed: Session) -> None:
+    list(swap(crossed, 1, 2, frame=5))
+    assert crossed.object_ids == (1, 2)
+    assert crossed.prompts.frames(2) == (6,)
+    mask = crossed.prompts.rounds(2, 6)[0].mask
+    assert mask is not None
+    np.testing.assert_array_equal(mask, only(crossed.labels[6], 2))
+
+
+def test_a_swap_with_one_that_is_not_seen_again_leaves_it_what_was_before(
+    crossed: Session,
+) -> None:
+    crossed.erase(1, range(5, 10))
+    list(swap(crossed, 1, 2, frame=5))
+    assert crossed.prompts.frames(2) == (4,)
+
+
+def test_a_division_where_the_mother_is_not_seen_leaves_the_heir_a_prompt(
+    crossed: Session,
+) -> None:
+    list(divide(crossed, 1, frame=5, daughters=[3, 4]))
+    assert crossed.prompts.frames(3) == (6,)
+
+
+def test_nothing_stays_of_an_object_that_a_swap_leaves_no_pixels(crossed: Session) -> None:
+    history = History(crossed)
+    crossed.erase(1, range(5, 10))
+    crossed.erase(2, range(5))
+    list(crossed.propagate("backward", objects=[2], frames=range(6, 9)))
+    before = known(crossed)
+    with history.step("swap", (1, 2)):
+        list(swap(crossed, 1, 2, frame=5))
+    after = known(crossed)
+    assert crossed.object_ids == (1,)
+    assert 2 not in crossed.confidence.object_ids
+    assert all(2 not in crossed.progress(reverse=r).pending for r in (False, True))
+    history.undo()
+    assert known(crossed) == before
+    history.redo()
+    assert known(crossed) == after
+
+
+def known(session: Session) -> object:
+    """All that is to come back."""
+    states = {i: session.take(i) for i in (1, 2)}
+    return (
+        planes(session).tobytes(),
+        [(i, p.frame, p.correction) for i, state in states.items() for p in state.prompts],
+        [dict(session.progress(reverse=r).pending) for r in (False, True)],
+        [None if s.confidence is None else s.confidence.tobytes() for s in states.values()],
+        [None if d.tracked is None else d.tracked.tobytes()
+         for s in states.values() for d in (s.forward, s.backward)],
+    )  # fmt: skip
+
+
+def test_a_lock_of_an_object_to_come_is_redone(pair: Session) -> None:
+    history = History(pair)
+    with history.step("lock", [7]):
+        pair.locks.objects.add(7)
+    history.undo()
+    assert not pair.locks.objects
+    history.redo()
+    assert pair.locks.objects == {7}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_sam_i2v.errors import PromptError
 from napari_sam_i2v.propagation.kin import hull, renamed, spliced, without_mothers
 from napari_sam_i2v.propagation.progress import Done
-from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.prompts import Prompt, PromptBook
 
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.session import Session
@@ -54,6 +54,8 @@ class ObjectState:
 def swap(session: Session, a: int, b: int, *, frame: int) -> Iterator[int]:
     """Swap two objects from a frame on; yields the frames written.
 
+    One that is left without pixels, and without a prompt that shows it, is gone.
+
     Raises
     ------
     PromptError
@@ -70,18 +72,17 @@ def swap(session: Session, a: int, b: int, *, frame: int) -> Iterator[int]:
         mine, theirs = states[i], states[other[i]]
         prompts = [p for p in mine.prompts if p.frame < frame]
         prompts += [replace(p, object_id=i) for p in theirs.prompts if p.frame >= frame]
-        session.put(
-            i,
-            replace(
-                mine,
-                prompts=_fixed(session, i, prompts, frame),
-                forward=_spliced(mine.forward, theirs.forward, frame, frame),
-                backward=_spliced_back(mine.backward, theirs.backward, frame, session.n_frames),
-                confidence=_rows(mine.confidence, theirs.confidence, frame),
-                life=spliced(mine.life, theirs.life, frame, session.n_frames),
-                origin=lineage.get(i),
-            ),
+        fixed = _fixed(session, i, prompts, frame)
+        state = replace(
+            mine,
+            prompts=fixed,
+            forward=_spliced(mine.forward, theirs.forward, frame, frame),
+            backward=_spliced_back(mine.backward, theirs.backward, frame, session.n_frames),
+            confidence=_rows(mine.confidence, theirs.confidence, frame),
+            life=spliced(mine.life, theirs.life, frame, session.n_frames),
+            origin=lineage.get(i),
         )
+        session.put(i, state if fixed else None)
 
 
 def merge(session: Session, object_id: int, *, into: int) -> Iterator[int]:
@@ -99,7 +100,7 @@ def merge(session: Session, object_id: int, *, into: int) -> Iterator[int]:
     yield from rewrite(session, range(session.n_frames), {object_id: into})
     prompts = [*kept.prompts, *(replace(p, object_id=into) for p in gone.prompts)]
     for frame in sorted({p.frame for p in prompts}):
-        prompts = list(_fixed(session, into, prompts, frame))
+        prompts = list(_with_mask(session, into, prompts, frame))
     merged = replace(
         kept,
         prompts=tuple(prompts),
@@ -201,6 +202,23 @@ def rewrite(session: Session, frames: range, ids: dict[int, int]) -> Iterator[in
 
 
 def _fixed(
+    session: Session, object_id: int, prompts: Iterable[Prompt], frame: int
+) -> tuple[Prompt, ...]:
+    """Prompts with those of a frame replaced by the mask that the labels have there, if any.
+
+    Where none shows the object then, its mask on the nearest frame is one, from that frame on if
+    it is there, else before. Empty if it has no pixels either: nothing is left of it.
+    """
+    fixed = _with_mask(session, object_id, prompts, frame)
+    if PromptBook(fixed).shown(object_id):
+        return fixed
+    for other in (*range(frame + 1, session.n_frames), *reversed(range(frame))):
+        if (np.asarray(session.labels[other]) == object_id).any():
+            return _with_mask(session, object_id, fixed, other)
+    return ()
+
+
+def _with_mask(
     session: Session, object_id: int, prompts: Iterable[Prompt], frame: int
 ) -> tuple[Prompt, ...]:
     """Prompts with those of a frame replaced by the mask that the labels have there, if any."""

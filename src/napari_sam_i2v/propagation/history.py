@@ -227,7 +227,8 @@ class History:
 
     def _known(self, object_id: int) -> ObjectState | None:
         state = self._session.take(object_id)
-        return state if state.prompts or state.life or state.origin else None
+        known = state.prompts or state.life or state.origin or state.locked
+        return state if known else None
 
     def _shorten(self) -> None:
         total = sum(step.n_bytes for step in self._undo)
