@@ -252,6 +252,50 @@ def test_painting_is_taken_as_it_is_and_undone(bench: Workbench) -> None:
     np.testing.assert_array_equal(planes(bench), before)
 
 
+def areas(bench: Workbench, object_id: int) -> list[float]:
+    """Told areas, each of which must be what the labels have; NaN becomes -1."""
+    told = bench.session.confidence.area(object_id)
+    known = np.isfinite(told)
+    counted = (planes(bench) == object_id).sum(axis=(1, 2))
+    np.testing.assert_array_equal(told[known], counted[known])
+    return np.nan_to_num(told, nan=-1).tolist()  # type: ignore[no-any-return]
+
+
+def test_areas_are_those_in_the_labels_through_painting_undo_and_reopening(
+    bench: Workbench, bench_at: Open
+) -> None:
+    list(bench.propagate("forward"))
+    before = planes(bench)
+    was = areas(bench, 2)
+    painted = before[5].copy()
+    painted[:, 40:][painted[:, 40:] == 2] = 1
+    bench.folder.labels[5] = painted
+    bench.paint(1, 5, before=before[5])
+    less = areas(bench, 2)
+    assert 0 < less[5] < was[5]
+    bench.undo()
+    assert areas(bench, 2) == was
+    bench.redo()
+    assert areas(bench, 2) == less
+    bench = again(bench, bench_at)
+    assert areas(bench, 2) == less
+    assert areas(again(bench, bench_at), 2) == less
+
+
+def test_an_answer_goes_with_the_prompt_that_only_it_came_from(
+    bench: Workbench, bench_at: Open
+) -> None:
+    bench.set_prompts(2, 6, click(2, 6, 48, 38))
+    assert areas(bench, 2)[6] > 0
+    bench.set_prompts(2, 6, [])
+    assert areas(bench, 2)[6] == -1
+    assert np.isnan(bench.session.confidence.of(2)[6])
+    bench.undo()
+    assert areas(bench, 2)[6] > 0
+    bench.redo()
+    assert areas(again(bench, bench_at), 2)[6] == -1
+
+
 def test_removing_and_merging_objects(bench: Workbench, bench_at: Open) -> None:
     list(bench.propagate("forward"))
     before = planes(bench)

@@ -7,13 +7,14 @@ method is enough to go on from, after a crash, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam_i2v.errors import PromptError
+from napari_sam_i2v.errors import InputError, PromptError
 from napari_sam_i2v.propagation import edits
 from napari_sam_i2v.propagation.edits import ObjectState
 from napari_sam_i2v.propagation.history import History, RecordedLabels, Step
@@ -88,6 +89,8 @@ class Workbench:
         self.settings, self.notes = dict(settings), tuple(notes)
         self.history = History(session)
         self._labels: RecordedLabels = session.labels
+        self._painted: set[int] = set()
+        """Frames on which others may have other areas than their answers had."""
         self._resume()
 
     # ---- prompts --------------------------------------------------------------------------
@@ -176,6 +179,7 @@ class Workbench:
                 step.note(frame, before, self._labels[frame])
             self._replace(object_id, frame, [Prompt(object_id, frame, mask=mask)])
             self.session.confidence.recount(frame, self._labels[frame])
+        self._painted.add(frame)
         self.save()
 
     def add(self, prompts: Iterable[Prompt], name: str) -> Iterator[int]:
@@ -207,6 +211,7 @@ class Workbench:
         elif not any(self.session.progress(reverse=r).was_tracked(object_id, frame)
                      for r in (False, True)):  # fmt: skip
             self.session.erase(object_id, [frame])
+            self.session.confidence.blank(object_id, frame)
 
     # ---- propagating ----------------------------------------------------------------------
 
@@ -364,6 +369,7 @@ class Workbench:
                 "lives": {i: [life.start, life.stop] for i, life in session.lives.items()},
                 "lineage": {i: list(origin) for i, origin in session.lineage.items()},
                 "locks": session.locks.as_plain(),
+                "painted": sorted(self._painted),
                 "pending": {
                     name: dict(session.progress(reverse=reverse).pending)
                     for name, reverse in (("forward", False), ("backward", True))
@@ -456,6 +462,10 @@ class Workbench:
         session.lives.update(lives)
         session.lineage.update(origins)
         session.locks.frames = set(locks.get("frames", ()))
+        self._painted.update(state.get("painted", ()))
+        for frame in self._painted:
+            with suppress(InputError):  # a frame that cannot be read says so when it is shown
+                session.confidence.recount(frame, self._labels[frame])
         self._recall()
 
     def _done(

@@ -333,3 +333,8 @@ def test_a_lock_of_an_object_to_come_is_redone(pair: Session) -> None:
     assert not pair.locks.objects
     history.redo()
     assert pair.locks.objects == {7}
+
+
+def test_erased_pixels_do_not_count(pair: Session) -> None:
+    pair.erase(1, [5])
+    assert pair.confidence.area(1)[5] == 0

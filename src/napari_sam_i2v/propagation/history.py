@@ -209,6 +209,8 @@ class History:
             if state is not None and object_id in step.memories:
                 self._session.remind(object_id, step.memories[object_id])
         self._session.locks.frames = set(step.locked_frames)
+        for frame in step.crops:  # what was painted took from others, too, and gives it back
+            self._session.confidence.recount(frame, self._labels[frame])
         self._session.lives.clear()  # a planner looks at it, too
         self._session.lives.update(step.lives)
         self._session.lineage = dict(step.lineage)

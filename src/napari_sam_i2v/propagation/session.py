@@ -327,7 +327,9 @@ class Session:
         for frame in frames:
             plane = np.asarray(self.labels[frame])
             if (plane == object_id).any():
-                self.labels[frame] = np.where(plane == object_id, 0, plane).astype(plane.dtype)
+                left = np.where(plane == object_id, 0, plane).astype(plane.dtype)
+                self.labels[frame] = left
+                self.confidence.recount(frame, left)
 
     # ---- propagating ----------------------------------------------------------------------
 
