@@ -282,6 +282,27 @@ def test_areas_are_those_in_the_labels_through_painting_undo_and_reopening(
     assert areas(again(bench, bench_at), 2) == less
 
 
+def test_areas_are_those_in_the_labels_where_an_older_answer_counts_again(
+    bench: Workbench, bench_at: Open
+) -> None:
+    bench.set_prompts(1, 9, click(1, 9, 16, 28))
+    list(bench.propagate("backward"))
+    list(bench.propagate("forward"))
+    told = areas(bench, 1)
+    bench.set_prompts(1, 1, click(1, 1, 16, 12))  # that pass does not count any more
+    assert areas(again(bench, bench_at), 1)[2:9] == told[2:9]
+
+
+def test_a_frame_that_cannot_be_read_does_not_keep_a_session_from_opening(
+    bench: Workbench, bench_at: Open
+) -> None:
+    list(bench.propagate("forward"))
+    told = areas(bench, 1)
+    (bench.folder.path / "labels.zarr" / "0" / "c" / "5" / "0" / "0").write_bytes(b"\0")
+    opened = again(bench, bench_at)
+    assert opened.session.confidence.area(1).tolist() == told
+
+
 def test_an_answer_goes_with_the_prompt_that_only_it_came_from(
     bench: Workbench, bench_at: Open
 ) -> None:

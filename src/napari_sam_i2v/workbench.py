@@ -89,8 +89,6 @@ class Workbench:
         self.settings, self.notes = dict(settings), tuple(notes)
         self.history = History(session)
         self._labels: RecordedLabels = session.labels
-        self._painted: set[int] = set()
-        """Frames on which others may have other areas than their answers had."""
         self._resume()
 
     # ---- prompts --------------------------------------------------------------------------
@@ -179,7 +177,6 @@ class Workbench:
                 step.note(frame, before, self._labels[frame])
             self._replace(object_id, frame, [Prompt(object_id, frame, mask=mask)])
             self.session.confidence.recount(frame, self._labels[frame])
-        self._painted.add(frame)
         self.save()
 
     def add(self, prompts: Iterable[Prompt], name: str) -> Iterator[int]:
@@ -369,7 +366,6 @@ class Workbench:
                 "lives": {i: [life.start, life.stop] for i, life in session.lives.items()},
                 "lineage": {i: list(origin) for i, origin in session.lineage.items()},
                 "locks": session.locks.as_plain(),
-                "painted": sorted(self._painted),
                 "pending": {
                     name: dict(session.progress(reverse=reverse).pending)
                     for name, reverse in (("forward", False), ("backward", True))
@@ -462,11 +458,15 @@ class Workbench:
         session.lives.update(lives)
         session.lineage.update(origins)
         session.locks.frames = set(locks.get("frames", ()))
-        self._painted.update(state.get("painted", ()))
-        for frame in self._painted:
-            with suppress(InputError):  # a frame that cannot be read says so when it is shown
-                session.confidence.recount(frame, self._labels[frame])
+        self._recount()
         self._recall()
+
+    def _recount(self) -> None:
+        """Take areas from the labels: painting, or a later answer, can have changed them since."""
+        confidence = self.session.confidence
+        for frame in sorted({one.frame for one in confidence}):
+            with suppress(InputError):  # a frame that cannot be read says so when it is shown
+                confidence.recount(frame, self._labels[frame])
 
     def _done(
         self, object_id: int, answers: Iterable[AnswerRecord], state: Mapping[str, Any],
