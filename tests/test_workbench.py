@@ -233,6 +233,31 @@ def test_undo_survives_in_the_folder(bench: Workbench, bench_at: Open) -> None:
     assert facts(again(bench, bench_at)) == before
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda bench: list(bench.swap(1, 2, frame=2)),
+        lambda bench: list(bench.merge([3], into=1)),
+        lambda bench: list(bench.divide(1, frame=3, daughters=[5, 6])),
+        lambda bench: bench.remove([1]),
+    ],
+)
+def test_who_came_of_whom_is_kept_and_undone(
+    bench: Workbench, bench_at: Open, edit: Callable[[Workbench], None]
+) -> None:
+    list(bench.propagate("forward"))
+    list(bench.divide(1, frame=6, daughters=[3, 4]))
+    kin = [(bench.session.lives.copy(), bench.session.lineage.copy())]
+    edit(bench)
+    kin.append((bench.session.lives.copy(), bench.session.lineage.copy()))
+    assert kin[0] != kin[1]
+    for step, known in ((bench.undo, kin[0]), (bench.redo, kin[1])):
+        step()
+        assert (bench.session.lives, bench.session.lineage) == known
+    opened = again(bench, bench_at).session
+    assert (opened.lives, opened.lineage) == kin[1]
+
+
 def test_painting_is_taken_as_it_is_and_undone(bench: Workbench) -> None:
     list(bench.propagate("forward"))
     before = planes(bench)
@@ -248,6 +273,71 @@ def test_painting_is_taken_as_it_is_and_undone(bench: Workbench) -> None:
     bench.undo()
     bench.undo()
     np.testing.assert_array_equal(planes(bench), before)
+
+
+def areas(bench: Workbench, object_id: int) -> list[float]:
+    """Told areas, each of which must be what the labels have; NaN becomes -1."""
+    told = bench.session.confidence.area(object_id)
+    known = np.isfinite(told)
+    counted = (planes(bench) == object_id).sum(axis=(1, 2))
+    np.testing.assert_array_equal(told[known], counted[known])
+    return np.nan_to_num(told, nan=-1).tolist()  # type: ignore[no-any-return]
+
+
+def test_areas_are_those_in_the_labels_through_painting_undo_and_reopening(
+    bench: Workbench, bench_at: Open
+) -> None:
+    list(bench.propagate("forward"))
+    before = planes(bench)
+    was = areas(bench, 2)
+    painted = before[5].copy()
+    painted[:, 40:][painted[:, 40:] == 2] = 1
+    bench.folder.labels[5] = painted
+    bench.paint(1, 5, before=before[5])
+    less = areas(bench, 2)
+    assert 0 < less[5] < was[5]
+    bench.undo()
+    assert areas(bench, 2) == was
+    bench.redo()
+    assert areas(bench, 2) == less
+    bench = again(bench, bench_at)
+    assert areas(bench, 2) == less
+    assert areas(again(bench, bench_at), 2) == less
+
+
+def test_areas_are_those_in_the_labels_where_an_older_answer_counts_again(
+    bench: Workbench, bench_at: Open
+) -> None:
+    bench.set_prompts(1, 9, click(1, 9, 16, 28))
+    list(bench.propagate("backward"))
+    list(bench.propagate("forward"))
+    told = areas(bench, 1)
+    bench.set_prompts(1, 1, click(1, 1, 16, 12))  # that pass does not count any more
+    assert areas(again(bench, bench_at), 1)[2:9] == told[2:9]
+
+
+def test_a_frame_that_cannot_be_read_does_not_keep_a_session_from_opening(
+    bench: Workbench, bench_at: Open
+) -> None:
+    list(bench.propagate("forward"))
+    told = areas(bench, 1)
+    (bench.folder.path / "labels.zarr" / "0" / "c" / "5" / "0" / "0").write_bytes(b"\0")
+    opened = again(bench, bench_at)
+    assert opened.session.confidence.area(1).tolist() == told
+
+
+def test_an_answer_goes_with_the_prompt_that_only_it_came_from(
+    bench: Workbench, bench_at: Open
+) -> None:
+    bench.set_prompts(2, 6, click(2, 6, 48, 38))
+    assert areas(bench, 2)[6] > 0
+    bench.set_prompts(2, 6, [])
+    assert areas(bench, 2)[6] == -1
+    assert np.isnan(bench.session.confidence.of(2)[6])
+    bench.undo()
+    assert areas(bench, 2)[6] > 0
+    bench.redo()
+    assert areas(again(bench, bench_at), 2)[6] == -1
 
 
 def test_removing_and_merging_objects(bench: Workbench, bench_at: Open) -> None:

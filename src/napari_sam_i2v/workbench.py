@@ -7,13 +7,14 @@ method is enough to go on from, after a crash, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam_i2v.errors import PromptError
+from napari_sam_i2v.errors import InputError, PromptError
 from napari_sam_i2v.propagation import edits
 from napari_sam_i2v.propagation.edits import ObjectState
 from napari_sam_i2v.propagation.history import History, RecordedLabels, Step
@@ -209,6 +210,7 @@ class Workbench:
         elif not any(self.session.progress(reverse=r).was_tracked(object_id, frame)
                      for r in (False, True)):  # fmt: skip
             self.session.erase(object_id, [frame])
+            self.session.confidence.blank(object_id, frame)
 
     # ---- propagating ----------------------------------------------------------------------
 
@@ -465,7 +467,24 @@ class Workbench:
         session.lives.update(lives)
         session.lineage.update(origins)
         session.locks.frames = set(locks.get("frames", ()))
+        self._recount(answers)
         self._recall()
+
+    def _recount(self, answers: Mapping[int, Sequence[AnswerRecord]]) -> None:
+        """Take areas from the labels where what was noted last need not be what they show.
+
+        That is where something was painted, and where an object was found both ways: of an answer
+        that does not count any more, the label stays, and the one of the other way counts again.
+        """
+        session = self.session
+        frames = {prompt.frame for prompt in session.prompts if prompt.mask is not None}
+        for object_id, known in answers.items():
+            forth, back = ({r.frame for r in known if r.reverse == way} for way in (False, True))
+            again = any(object_id in session.progress(reverse=r).pending for r in (False, True))
+            frames |= forth | back if again and forth and back else forth & back
+        for frame in sorted(frames):
+            with suppress(InputError):  # a frame that cannot be read says so when it is shown
+                session.confidence.recount(frame, self._labels[frame])
 
     def _done(
         self, object_id: int, answers: Sequence[AnswerRecord], state: Mapping[str, Any],

@@ -61,6 +61,14 @@ def test_a_forgotten_object_is_gone(table: ConfidenceTable) -> None:
     assert table.object_ids == (7,)
 
 
+def test_an_answer_that_is_dropped_leaves_nothing(table: ConfidenceTable) -> None:
+    table.blank(7, 0)
+    table.blank(99, 0)
+    assert [(o.object_id, o.frame) for o in table] == [(2, 0), (2, 1), (2, 3), (7, 1)]
+    table.blank(7, 1)
+    assert table.object_ids == (2,)
+
+
 def test_table_as_csv(table: ConfidenceTable) -> None:
     lines = table.as_csv().splitlines()
     assert lines[0] == "object_id,frame,confidence,score,iou,area"

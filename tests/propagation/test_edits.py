@@ -177,3 +177,164 @@ def test_a_step_that_fails_can_be_undone_as_far_as_it_came(pair: Session) -> Non
         raise RuntimeError("full disk")
     history.undo()
     np.testing.assert_array_equal(planes(pair), before)
+
+
+def test_a_mother_who_has_ended_cannot_divide_later(pair: Session) -> None:
+    list(divide(pair, 1, frame=5, daughters=[3, 4]))
+    with pytest.raises(PromptError, match="from 1 to 4, got 2 daughters on frame 7"):
+        list(divide(pair, 1, frame=7, daughters=[5, 6]))
+    with pytest.raises(PromptError, match="Object 3 is known to exist on frames 5 to 9 only"):
+        list(divide(pair, 3, frame=5, daughters=[5, 6]))
+    with pytest.raises(PromptError, match="4 exists already"):
+        list(divide(pair, 3, frame=7, daughters=[4, 5]))
+    assert pair.lineage == {3: (1, 5), 4: (1, 5)}
+    run(pair.propagate(again=True))
+
+
+def test_an_earlier_division_hands_the_later_one_to_the_first_daughter(pair: Session) -> None:
+    list(divide(pair, 1, frame=6, daughters=[3, 4]))
+    list(divide(pair, 1, frame=3, daughters=[5, 6]))
+    assert pair.lineage == {5: (1, 3), 6: (1, 3), 3: (5, 6), 4: (5, 6)}
+    assert (pair.lives[1], pair.lives[5], pair.lives[3]) == (range(3), range(3, 6), range(6, 10))
+
+
+def test_a_division_is_taken_back_by_merging(pair: Session) -> None:
+    before = planes(pair)
+    list(divide(pair, 1, frame=5, daughters=[3, 4]))
+    list(merge(pair, 3, into=1))
+    assert pair.lives[1] == range(10)
+    assert pair.lineage == {4: (1, 5)}
+    pair.add_points(1, 8, points=CENTRES[8][0])
+    np.testing.assert_array_equal(only(planes(pair)[:8], 1), only(before[:8], 1))
+    assert [r.frame for r in pair.propagate(objects=[1])] == [8, 9]
+
+
+def test_daughters_of_one_that_is_merged_are_the_other_s(pair: Session) -> None:
+    list(divide(pair, 1, frame=5, daughters=[3, 4]))
+    list(merge(pair, 1, into=2))
+    assert pair.lineage == {3: (2, 5), 4: (2, 5)}
+    assert 2 not in pair.lives  # that one had no limit
+
+
+def test_a_swap_hands_later_divisions_and_the_end_to_the_other(pair: Session) -> None:
+    list(divide(pair, 1, frame=5, daughters=[3, 4]))
+    list(swap(pair, 1, 2, frame=2))
+    assert pair.lineage == {3: (2, 5), 4: (2, 5)}
+    assert (pair.lives[1], pair.lives[2]) == (range(10), range(5))
+    assert [r.frame for r in pair.propagate(objects=[1], again=True)][-1] == 9
+    assert [r.frame for r in pair.propagate(objects=[2], again=True)][-1] == 4
+    list(swap(pair, 1, 2, frame=5))  # what was before it is hers still
+    assert pair.lineage == {3: (2, 5), 4: (2, 5)}
+
+
+def test_whoever_gets_the_id_of_a_removed_mother_is_no_mother(pair: Session) -> None:
+    list(divide(pair, 1, frame=5, daughters=[3, 4]))
+    pair.remove_object(1)
+    assert pair.lineage == {}
+    assert pair.lives == {3: range(5, 10), 4: range(5, 10)}
+    list(divide(pair, 3, frame=8, daughters=[1, 5]))
+    assert pair.lineage == {1: (3, 8), 5: (3, 8)}
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda s: list(swap(s, 1, 2, frame=2)),
+        lambda s: list(merge(s, 3, into=1)),
+        lambda s: list(merge(s, 1, into=2)),
+        lambda s: list(divide(s, 1, frame=3, daughters=[5, 6])),
+        lambda s: s.remove_object(1),
+    ],
+)
+def test_undo_and_redo_give_back_who_came_of_whom(pair: Session, edit: object) -> None:
+    history, (a, b) = History(pair), (1, 2)
+    list(divide(pair, 1, frame=6, daughters=[3, 4]))
+    kin = [(dict(pair.lives), dict(pair.lineage))]
+    with history.step("edit", (a, b, 3, 5, 6)):
+        edit(pair)  # type: ignore[operator]
+    kin.append((dict(pair.lives), dict(pair.lineage)))
+    assert kin[0] != kin[1]
+    history.undo()
+    assert (pair.lives, pair.lineage) == kin[0]
+    history.redo()
+    assert (pair.lives, pair.lineage) == kin[1]
+
+
+@pytest.fixture
+def crossed(pair: Session) -> Session:
+    """As `pair`; the second object is clicked late, the first is not seen on frame 5."""
+    pair.remove_object(2)
+    pair.add_points(2, 8, points=CENTRES[8][1])
+    run(pair.propagate("both", objects=[2]))
+    pair.erase(1, [5])
+    return pair
+
+
+def test_a_swap_where_one_is_not_seen_leaves_it_a_prompt(crossed: Session) -> None:
+    list(swap(crossed, 1, 2, frame=5))
+    assert crossed.object_ids == (1, 2)
+    assert crossed.prompts.frames(2) == (6,)
+    mask = crossed.prompts.rounds(2, 6)[0].mask
+    assert mask is not None
+    np.testing.assert_array_equal(mask, only(crossed.labels[6], 2))
+
+
+def test_a_swap_with_one_that_is_not_seen_again_leaves_it_what_was_before(
+    crossed: Session,
+) -> None:
+    crossed.erase(1, range(5, 10))
+    list(swap(crossed, 1, 2, frame=5))
+    assert crossed.prompts.frames(2) == (4,)
+
+
+def test_a_division_where_the_mother_is_not_seen_leaves_the_heir_a_prompt(
+    crossed: Session,
+) -> None:
+    list(divide(crossed, 1, frame=5, daughters=[3, 4]))
+    assert crossed.prompts.frames(3) == (6,)
+
+
+def test_nothing_stays_of_an_object_that_a_swap_leaves_no_pixels(crossed: Session) -> None:
+    history = History(crossed)
+    crossed.erase(1, range(5, 10))
+    crossed.erase(2, range(5))
+    list(crossed.propagate("backward", objects=[2], frames=range(6, 9)))
+    before = known(crossed)
+    with history.step("swap", (1, 2)):
+        list(swap(crossed, 1, 2, frame=5))
+    after = known(crossed)
+    assert crossed.object_ids == (1,)
+    assert 2 not in crossed.confidence.object_ids
+    assert all(2 not in crossed.progress(reverse=r).pending for r in (False, True))
+    history.undo()
+    assert known(crossed) == before
+    history.redo()
+    assert known(crossed) == after
+
+
+def known(session: Session) -> object:
+    """All that is to come back."""
+    states = {i: session.take(i) for i in (1, 2)}
+    return (
+        planes(session).tobytes(),
+        [(i, p.frame, p.correction) for i, state in states.items() for p in state.prompts],
+        [dict(session.progress(reverse=r).pending) for r in (False, True)],
+        [None if s.confidence is None else s.confidence.tobytes() for s in states.values()],
+        [None if d.tracked is None else d.tracked.tobytes()
+         for s in states.values() for d in (s.forward, s.backward)],
+    )  # fmt: skip
+
+
+def test_a_lock_of_an_object_to_come_is_redone(pair: Session) -> None:
+    history = History(pair)
+    with history.step("lock", [7]):
+        pair.locks.objects.add(7)
+    history.undo()
+    assert not pair.locks.objects
+    history.redo()
+    assert pair.locks.objects == {7}
+
+
+def test_erased_pixels_do_not_count(pair: Session) -> None:
+    pair.erase(1, [5])
+    assert pair.confidence.area(1)[5] == 0

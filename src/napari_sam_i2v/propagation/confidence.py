@@ -95,11 +95,19 @@ class ConfidenceTable:
             self._tables[object_id][frame] = mask.score, mask.iou, area
 
     def recount(self, frame: int, labels: NDArray[np.integer[Any]]) -> None:
-        """Take areas from the labels (Y, X) of a frame that were changed by hand."""
+        """Take areas from the labels (Y, X) of a frame that no answer has changed."""
         areas = np.bincount(labels.ravel(), minlength=max(self._tables, default=0) + 1)
         for object_id, table in self._tables.items():
             if np.isfinite(table[frame, 0]):
                 table[frame, 2] = areas[object_id]
+
+    def blank(self, object_id: int, frame: int) -> None:
+        """Drop the answer of an object on a frame."""
+        table = self._tables.get(object_id)
+        if table is not None:
+            table[frame] = np.nan
+            if np.isnan(table[:, 0]).all():
+                self.forget(object_id)
 
     def forget(self, object_id: int) -> None:
         """Drop an object."""

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import PromptError
+from napari_sam_i2v.propagation.kin import hull, renamed, spliced, without_mothers
 from napari_sam_i2v.propagation.progress import Done
-from napari_sam_i2v.propagation.prompts import Prompt
+from napari_sam_i2v.propagation.prompts import Prompt, PromptBook
 
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.session import Session
@@ -53,6 +54,8 @@ class ObjectState:
 def swap(session: Session, a: int, b: int, *, frame: int) -> Iterator[int]:
     """Swap two objects from a frame on; yields the frames written.
 
+    One that is left without pixels, and without a prompt that shows it, is gone.
+
     Raises
     ------
     PromptError
@@ -64,20 +67,22 @@ def swap(session: Session, a: int, b: int, *, frame: int) -> Iterator[int]:
     states = {i: session.take(i) for i in (a, b)}
     other = {a: b, b: a}
     yield from rewrite(session, range(frame, session.n_frames), other)
+    lineage = session.lineage = renamed(session.lineage, other, frame)
     for i in (a, b):
         mine, theirs = states[i], states[other[i]]
         prompts = [p for p in mine.prompts if p.frame < frame]
         prompts += [replace(p, object_id=i) for p in theirs.prompts if p.frame >= frame]
-        session.put(
-            i,
-            replace(
-                mine,
-                prompts=_fixed(session, i, prompts, frame),
-                forward=_spliced(mine.forward, theirs.forward, frame, frame),
-                backward=_spliced_back(mine.backward, theirs.backward, frame, session.n_frames),
-                confidence=_rows(mine.confidence, theirs.confidence, frame),
-            ),
+        fixed = _fixed(session, i, prompts, frame)
+        state = replace(
+            mine,
+            prompts=fixed,
+            forward=_spliced(mine.forward, theirs.forward, frame, frame),
+            backward=_spliced_back(mine.backward, theirs.backward, frame, session.n_frames),
+            confidence=_rows(mine.confidence, theirs.confidence, frame),
+            life=spliced(mine.life, theirs.life, frame, session.n_frames),
+            origin=lineage.get(i),
         )
+        session.put(i, state if fixed else None)
 
 
 def merge(session: Session, object_id: int, *, into: int) -> Iterator[int]:
@@ -95,49 +100,43 @@ def merge(session: Session, object_id: int, *, into: int) -> Iterator[int]:
     yield from rewrite(session, range(session.n_frames), {object_id: into})
     prompts = [*kept.prompts, *(replace(p, object_id=into) for p in gone.prompts)]
     for frame in sorted({p.frame for p in prompts}):
-        prompts = list(_fixed(session, into, prompts, frame))
+        prompts = list(_with_mask(session, into, prompts, frame))
     merged = replace(
         kept,
         prompts=tuple(prompts),
         forward=_either(kept.forward, gone.forward),
         backward=_either(kept.backward, gone.backward),
         confidence=_filled(kept.confidence, gone.confidence),
+        life=hull((kept.life, gone.life)),
     )
+    lineage = renamed(session.lineage, {object_id: into}, 0)
     session.put(object_id, None)
     session.put(into, merged)
+    session.lineage = lineage
 
 
 def divide(session: Session, mother: int, *, frame: int, daughters: Iterable[int]) -> Iterator[int]:
     """Mark a division: the mother ends before `frame`, her daughters begin on it.
 
     What was found of the mother from there on goes to the first daughter, who was mistaken for
-    her; the others are to be prompted. Yields the frames written.
+    her; the others are to be prompted. Later divisions are hers then, too. Yields the frames
+    written.
 
     Raises
     ------
     PromptError
-        If the mother is unknown, locked or begins there, or a daughter exists already.
+        If the mother is unknown, locked, begins there or has ended by then, or a daughter exists
+        already.
     """
     ids = list(daughters)
     check_changeable(session, (mother,), frames=range(frame, session.n_frames))
-    if taken := [i for i in ids if i in session.object_ids or i == mother]:
-        raise PromptError(f"Daughters need new object ids; {taken[0]} exists already.")
-    if not ids or not 0 < frame < session.n_frames:
-        raise PromptError(
-            f"A division needs daughters and a frame from 1 to {session.n_frames - 1}, "
-            f"got {len(ids)} daughters on frame {frame}."
-        )
-    old = session.take(mother)
-    if not any(p.frame < frame and not p.absent for p in old.prompts):
-        raise PromptError(
-            f"Object {mother} has no prompt before frame {frame}: prompt it where it is one "
-            "object still."
-        )
-    heir = ids[0]
+    _check_division(session, mother, frame, ids)
+    old, heir = session.take(mother), ids[0]
     yield from rewrite(session, range(frame, session.n_frames), {mother: heir})
     late = [replace(p, object_id=heir) for p in old.prompts if p.frame >= frame]
     prompts = _fixed(session, heir, late, frame)
     life = old.life or range(session.n_frames)
+    lineage = renamed(without_mothers(session.lineage, ids), {mother: heir}, frame)
     session.put(
         mother,
         replace(
@@ -147,15 +146,36 @@ def divide(session: Session, mother: int, *, frame: int, daughters: Iterable[int
             life=range(life[0], frame),
         ),
     )
-    for daughter in ids:
-        session.lives[daughter] = range(frame, life[-1] + 1)
-        session.lineage[daughter] = (mother, frame)
     if prompts:
-        heritage = replace(
-            old, prompts=prompts, origin=(mother, frame), life=range(frame, life[-1] + 1),
-            confidence=_rows(None, old.confidence, frame),
+        session.put(
+            heir, replace(old, prompts=prompts, confidence=_rows(None, old.confidence, frame))
+        )
+    session.lineage = lineage | dict.fromkeys(ids, (mother, frame))
+    for daughter in ids:
+        session.lives[daughter] = range(frame, life.stop)
+
+
+def _check_division(session: Session, mother: int, frame: int, daughters: Sequence[int]) -> None:
+    """Check that a mother can divide on a frame, into these."""
+    known = {*session.object_ids, *session.lineage, mother}
+    if taken := [i for i in daughters if i in known]:
+        raise PromptError(f"Daughters need new object ids; {taken[0]} exists already.")
+    life = session.lives.get(mother, range(session.n_frames))
+    if not daughters or frame not in life[1:]:
+        hint = "" if life == range(session.n_frames) else (
+            f" Object {mother} is known to exist on frames {life[0]} to {life[-1]} only: choose "
+            "one of them after its first, divide the object that is there on the frame, or take "
+            "the earlier division back."
         )  # fmt: skip
-        session.put(heir, heritage)
+        raise PromptError(
+            f"A division needs daughters and a frame from {life[0] + 1} to {life[-1]}, "
+            f"got {len(daughters)} daughters on frame {frame}.{hint}"
+        )
+    if not any(shown < frame for shown in session.prompts.shown(mother)):
+        raise PromptError(
+            f"Object {mother} has no prompt before frame {frame}: prompt it where it is one "
+            "object still."
+        )
 
 
 def check_changeable(session: Session, objects: Sequence[int], *, frames: range) -> None:
@@ -182,6 +202,23 @@ def rewrite(session: Session, frames: range, ids: dict[int, int]) -> Iterator[in
 
 
 def _fixed(
+    session: Session, object_id: int, prompts: Iterable[Prompt], frame: int
+) -> tuple[Prompt, ...]:
+    """Prompts with those of a frame replaced by the mask that the labels have there, if any.
+
+    Where none shows the object then, its mask on the nearest frame is one, from that frame on if
+    it is there, else before. Empty if it has no pixels either: nothing is left of it.
+    """
+    fixed = _with_mask(session, object_id, prompts, frame)
+    if PromptBook(fixed).shown(object_id):
+        return fixed
+    for other in (*range(frame + 1, session.n_frames), *reversed(range(frame))):
+        if (np.asarray(session.labels[other]) == object_id).any():
+            return _with_mask(session, object_id, fixed, other)
+    return ()
+
+
+def _with_mask(
     session: Session, object_id: int, prompts: Iterable[Prompt], frame: int
 ) -> tuple[Prompt, ...]:
     """Prompts with those of a frame replaced by the mask that the labels have there, if any."""

@@ -3,12 +3,12 @@
 Labels are kept as compressed crops of what changed, so that taking back a pass over thousands of
 frames costs little more than the outlines it drew.
 
-What is guaranteed: after undo or redo, labels, prompts, locks and progress are what they were, and
-so is what objects remember, for the steps nearest to the present (`MAX_REMEMBERED` each way, within
-`MAX_REMEMBERED_BYTES`). Undone and redone, such a correction keeps the very answer that it had, and
-tracking on from it gives the very labels. Beyond that, and in a session that was opened again, the
-frame keeps its labels until it is tracked; memory is then rebuilt from labels and prompts, and
-outlines may differ by a little.
+What is guaranteed: after undo or redo, labels, prompts, locks, divisions and progress are what they
+were, and so is what objects remember, for the steps nearest to the present (`MAX_REMEMBERED` each
+way, within `MAX_REMEMBERED_BYTES`). Undone and redone, such a correction keeps the very answer that
+it had, and tracking on from it gives the very labels. Beyond that, and in a session that was opened
+again, the frame keeps its labels until it is tracked; memory is then rebuilt from labels and
+prompts, and outlines may differ by a little.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ class Step:
         Frame -> what its labels were where they changed.
     locked_frames
         Frames that were locked.
+    lives, lineage
+        Of all objects, see `Session`: a change of one can change what others came of.
     memories
         Object id -> what it remembered, see `Session.memories`; empty where that was let go of.
     """
@@ -83,6 +85,8 @@ class Step:
     name: str
     objects: dict[int, ObjectState | None]
     locked_frames: frozenset[int] = frozenset()
+    lives: dict[int, range] = field(default_factory=dict)
+    lineage: dict[int, tuple[int, int]] = field(default_factory=dict)
     crops: dict[int, Crop] = field(default_factory=dict)
     memories: dict[int, tuple[Track | None, Track | None]] = field(default_factory=dict)
 
@@ -167,10 +171,8 @@ class History:
             yield step
         finally:
             self._labels.step = None
-            changed = any(
-                _prompts(self._known(i)) != was for i, was in prompts.items()
-            ) or step.locked_frames != frozenset(self._session.locks.frames)
-            if step.crops or changed:
+            changed = any(_prompts(self._known(i)) != was for i, was in prompts.items())
+            if step.crops or changed or _common(step) != _common(self._now(name, ())):
                 self._undo.append(step)
                 self._redo.clear()
                 self._shorten()
@@ -207,6 +209,11 @@ class History:
             if state is not None and object_id in step.memories:
                 self._session.remind(object_id, step.memories[object_id])
         self._session.locks.frames = set(step.locked_frames)
+        for frame in step.crops:  # what was painted took from others, too, and gives it back
+            self._session.confidence.recount(frame, self._labels[frame])
+        self._session.lives.clear()  # a planner looks at it, too
+        self._session.lives.update(step.lives)
+        self._session.lineage = dict(step.lineage)
         target.append(inverse)
         self._let_go()
         return step
@@ -214,11 +221,16 @@ class History:
     def _now(self, name: str, objects: Iterable[int]) -> Step:
         known = {object_id: self._known(object_id) for object_id in objects}
         memories = {object_id: self._session.memories(object_id) for object_id in known}
-        return Step(name, known, frozenset(self._session.locks.frames), memories=memories)
+        session = self._session
+        return Step(
+            name, known, frozenset(session.locks.frames), dict(session.lives),
+            dict(session.lineage), memories=memories,
+        )  # fmt: skip
 
     def _known(self, object_id: int) -> ObjectState | None:
         state = self._session.take(object_id)
-        return state if state.prompts or state.life or state.origin else None
+        known = state.prompts or state.life or state.origin or state.locked
+        return state if known else None
 
     def _shorten(self) -> None:
         total = sum(step.n_bytes for step in self._undo)
@@ -251,6 +263,11 @@ def _held_bytes(step: Step, seen: set[int]) -> int:
     new = tensors.keys() - seen
     seen |= new
     return sum(int(tensors[i].nbytes) for i in new)
+
+
+def _common(step: Step) -> tuple[Any, ...]:
+    """What a step knows beyond single objects."""
+    return step.locked_frames, step.lives, step.lineage
 
 
 def _prompts(state: ObjectState | None) -> tuple[Any, ...]:

@@ -99,7 +99,7 @@ class Planner:
 
     def life(self, way: Way, object_id: int) -> tuple[int, int]:
         """First index of an object's life and the one after its last."""
-        life = self.lives.get(object_id, range(self.n_frames))
+        life = self.lives.get(object_id) or range(self.n_frames)
         low, high = sorted(map(way.turn, (life[0], life[-1])))
         return low, high + 1
 

@@ -33,6 +33,7 @@ from napari_sam_i2v.propagation.confidence import ConfidenceTable
 from napari_sam_i2v.propagation.edits import ObjectState
 from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.frames import FrameSource, MovieLike, estimate_contrast
+from napari_sam_i2v.propagation.kin import without_mothers
 from napari_sam_i2v.propagation.memory_bank import MemoryBank
 from napari_sam_i2v.propagation.plan import Direction, Planner
 from napari_sam_i2v.propagation.progress import Locks, Progress
@@ -365,7 +366,9 @@ class Session:
         for frame in chosen:
             plane = np.asarray(self.labels[frame])
             if (plane == object_id).any():
-                self.labels[frame] = np.where(plane == object_id, 0, plane).astype(plane.dtype)
+                left = np.where(plane == object_id, 0, plane).astype(plane.dtype)
+                self.labels[frame] = left
+                self.confidence.recount(frame, left)
 
     # ---- propagating ----------------------------------------------------------------------
 
@@ -555,6 +558,8 @@ class Session:
         self._forget(object_id)
         self._forget_kin(object_id)
         if state is None:
+            # Whoever gets this id next is nobody's mother.
+            self.lineage = without_mothers(self.lineage, [object_id])
             return
         for prompt in state.prompts:
             self.prompts.add(prompt)
