@@ -369,6 +369,78 @@ def test_paint_on_a_locked_object_is_put_back_and_said(controller: TrackControll
     assert len(controller.prompt_layers.points.data) == 2  # the refused click is gone again
 
 
+def test_a_locked_object_keeps_its_pixels_when_another_is_painted_over_it(
+    controller: TrackController,
+) -> None:
+    two(controller)
+    controller.lock_objects([1], True)
+    drive(controller)
+    before, told = planes(controller), Told(controller)
+    y, x = (a.ravel() for a in np.mgrid[10:22, 10:30])  # half of it on object 1
+    paint(controller, 0, (y, x), 2)
+    drive(controller)
+    painted = planes(controller)
+    np.testing.assert_array_equal(only(painted, 1), only(before, 1))
+    assert (painted[0, 10:22, 20:30] == 2).all()
+    assert told.notes[-1] == (
+        "Object 2 was painted on what object 1 has, which is locked: only what is left is "
+        "painted. To paint there, unlock it first."
+    )
+    assert told.problems == []
+    controller.undo()
+    drive(controller)
+    np.testing.assert_array_equal(planes(controller), before)
+
+
+def test_painting_that_is_all_on_a_locked_object_is_no_prompt(controller: TrackController) -> None:
+    two(controller)
+    controller.lock_objects([1], True)
+    drive(controller)
+    before, step = planes(controller), controller.undo_name
+    paint(controller, 0, (np.array([15, 16]), np.array([10, 10])), 2)
+    drive(controller)
+    np.testing.assert_array_equal(planes(controller), before)
+    assert controller.undo_name == step
+    assert not any(prompt.mask is not None for prompt in controller._stood.prompts)
+
+
+def test_an_eraser_over_a_free_and_a_locked_object_takes_the_free_one_s_pixels(
+    controller: TrackController,
+) -> None:
+    two(controller)
+    controller.lock_objects([2], True)
+    drive(controller)
+    before, told = planes(controller), Told(controller)
+    places = (np.array([16, 17, 48, 49]), np.array([10, 10, 50, 50]))
+    paint(controller, 0, places, 0)
+    drive(controller)
+    expected = before.copy()
+    expected[0, 16:18, 10] = 0
+    np.testing.assert_array_equal(planes(controller), expected)
+    assert told.problems == ["Object 2 is locked: unlock it first."]
+    masks = {p.object_id: p.mask for p in controller._stood.prompts if p.mask is not None}
+    assert [*masks] == [1]
+    np.testing.assert_array_equal(masks[1], expected[0] == 1)
+    controller.undo()
+    drive(controller)
+    np.testing.assert_array_equal(planes(controller), before)
+
+
+def test_nothing_of_a_stroke_stays_on_a_locked_frame(controller: TrackController) -> None:
+    two(controller)
+    controller.go_to(0)
+    controller.lock_frame(True)
+    drive(controller)
+    before, told, step = planes(controller), Told(controller), controller.undo_name
+    for new in (0, 2):
+        y, x = (a.ravel() for a in np.mgrid[10:50, 8:52])
+        paint(controller, 0, (y, x), new)
+        drive(controller)
+        np.testing.assert_array_equal(planes(controller), before)
+    assert told.problems == ["Frame 0 is locked: unlock it first."] * 2
+    assert controller.undo_name == step
+
+
 def test_a_click_that_finds_nothing_says_so_until_one_finds_something(
     controller: TrackController,
 ) -> None:

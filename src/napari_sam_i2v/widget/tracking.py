@@ -407,12 +407,8 @@ class TrackController:
         To be called after `painted`, once napari is done with the event that it came from.
         """
         stroke = None if self._stage is None else self._stage.stroke()
-        if stroke is None:
-            return
-        for object_id in stroke.objects:
-            self._put(
-                object_jobs.painted_job(object_id, stroke.frame, stroke.before, self._kept_now())
-            )
+        if stroke is not None:
+            self._put(object_jobs.painted_job(stroke, self._kept_now()))
 
     def undo(self) -> None:
         """Take the last change back."""
