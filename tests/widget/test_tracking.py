@@ -441,6 +441,25 @@ def test_nothing_of_a_stroke_stays_on_a_locked_frame(controller: TrackController
     assert controller.undo_name == step
 
 
+def test_a_brush_paints_on_the_frame_on_screen_only(controller: TrackController) -> None:
+    two(controller)
+    controller.go_to(2)
+    layer = controller.labels
+    layer.n_edit_dimensions = 3
+    assert layer.n_edit_dimensions == 2
+    layer.mode, layer.brush_size = "paint", 7
+    controller._stage.begin_stroke()
+    layer.paint((2, 32, 32), 2)
+    controller.take_stroke()
+    drive(controller)
+    painted = planes(controller) == 2
+    assert painted[2, 32, 32]
+    assert not painted[[1, 3]].any()
+    controller.close()
+    layer.n_edit_dimensions = 3
+    assert layer.n_edit_dimensions == 3
+
+
 def test_a_click_that_finds_nothing_says_so_until_one_finds_something(
     controller: TrackController,
 ) -> None:

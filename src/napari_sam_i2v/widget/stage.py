@@ -72,6 +72,7 @@ class Stage:
         )
         self.labels.events.paint.connect(on_paint)
         self.labels.events.selected_label.connect(self._on_selected)
+        self.labels.events.n_edit_dimensions.connect(self._keep_to_one_frame)
         self.labels.mouse_drag_callbacks.insert(0, self.begin_stroke)
         self.labels.bind_key(_UNDO, lambda _: undo(), overwrite=True)
         self.labels.bind_key(_REDO, lambda _: redo(), overwrite=True)
@@ -85,6 +86,7 @@ class Stage:
         self.prompts.detach()
         self.labels.events.paint.disconnect(self._on_paint)
         self.labels.events.selected_label.disconnect(self._on_selected)
+        self.labels.events.n_edit_dimensions.disconnect(self._keep_to_one_frame)
         self.labels.mouse_drag_callbacks.remove(self.begin_stroke)
         for key in (_UNDO, _REDO):
             self.labels.bind_key(key, None)
@@ -111,6 +113,11 @@ class Stage:
         """The user picked or typed a label: that is the object to go on with."""
         if self.labels.selected_label not in (0, self.prompts.current_object):
             self._on_choose(int(self.labels.selected_label))
+
+    def _keep_to_one_frame(self, event: Any) -> None:
+        """Hold “n edit dim” at 2: a stroke is on one frame, others may be locked."""
+        if self.labels.n_edit_dimensions != 2:  # else it would call itself for ever
+            self.labels.n_edit_dimensions = 2
 
     def arm(self, tool: Tool | None) -> None:
         """Make clicks and drags on the canvas prompt, or move the camera again."""
