@@ -323,7 +323,6 @@ class TrackWidget(QWidget):
 
     def _on_opened(self) -> None:
         control = self.controller
-        self.keys.bind(control.own_layers if control.opened else ())
         if control.opened:
             choose_image(self.movie, control.image)
             self.panel.set_n_frames(control.n_frames)
@@ -384,6 +383,7 @@ class TrackWidget(QWidget):
 
     def _show_state(self, event: Any = None) -> None:
         control, editable = self.controller, self._editable()
+        self.keys.bind(control.own_layers if control.opened else ())  # boxes' is made when needed
         self.movie.setEnabled(not control.opened and self.movie.count() > 0)
         possible = control.opened or self.movie.currentData() is not None
         self.tools.show_tool(control.tool if control.opened else None, enabled=possible)

@@ -49,9 +49,12 @@ class LayerKeys:
         self._layers: list[Layer] = []
 
     def bind(self, layers: Iterable[Layer]) -> None:
-        """Bind on these layers, and on no others any more."""
+        """Bind on these layers, and on no others any more; nothing to do if they are the same."""
+        layers = list(layers)
+        if layers == self._layers:
+            return
         self.unbind()
-        self._layers = list(layers)
+        self._layers = layers
         for layer in self._layers:
             for key, action in self._actions.items():
                 layer.bind_key(key, _ignoring_layer(action), overwrite=True)
