@@ -60,3 +60,64 @@ def test_keys_work_on_the_boxes_layer_once_it_is_there(hand: Hand) -> None:
     assert hand.controller.prompt_layers.boxes.nshapes == 0
     hand.dock.close_session()
     assert not any(layer.keymap for layer in hand.viewer.layers)
+
+
+def test_a_tool_whose_layer_is_not_active_is_not_in_hand_and_is_taken_again(hand: Hand) -> None:
+    control, active = hand.controller, hand.viewer.layers.selection
+    assert hand.lit == ["point"]
+    active.active = hand.image
+    assert hand.lit == []
+    hand.tool("point")
+    assert hand.lit == ["point"]
+    hand.click(16, 10)
+    hand.idle()
+    assert len(control.prompt_layers.points.data) == 1
+    hand.tool("point")
+    assert hand.lit == []
+    assert control.prompt_layers.points.mode == "pan_zoom"
+
+
+def test_a_new_object_takes_clicks_whatever_layer_was_active(hand: Hand) -> None:
+    hand.viewer.layers.selection.active = hand.image
+    hand.press(hand.dock.tools.new)
+    assert hand.lit == ["point"]
+    hand.click(48, 50)
+    hand.idle()
+    assert hand.planes[0, 48, 50] == hand.controller.current_object
+    hand.tool("box")
+    hand.viewer.layers.selection.active = hand.image
+    hand.press(hand.dock.tools.new)
+    assert hand.lit == ["box"]
+
+
+def test_modes_chosen_in_napari_are_shown(hand: Hand) -> None:
+    control = hand.controller
+    control.prompt_layers.points.mode = "pan_zoom"
+    assert hand.lit == []
+    control.prompt_layers.points.mode = "add"
+    assert hand.lit == ["point"]
+    hand.tool("box")
+    control.prompt_layers.boxes.mode = "select"
+    assert hand.lit == []
+    hand.tool("paint")
+    control.labels.mode = "erase"
+    assert hand.lit == ["paint"]
+
+
+def test_paint_shows_labels_that_were_hidden(hand: Hand) -> None:
+    labels = hand.controller.labels
+    labels.visible = False
+    hand.tool("paint")
+    assert labels.visible
+    assert labels.mode == "paint"
+    assert hand.lit == ["paint"]
+
+
+def test_a_tracks_layer_takes_no_tool_out_of_the_hand(hand: Hand) -> None:
+    hand.click(16, 10)
+    hand.idle()
+    hand.controller.add_tracks()
+    hand.idle()
+    assert "cells tracks" in hand.viewer.layers
+    assert hand.lit == ["point"]
+    assert hand.viewer.layers.selection.active == hand.controller.prompt_layers.points

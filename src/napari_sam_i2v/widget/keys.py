@@ -49,12 +49,9 @@ class LayerKeys:
         self._layers: list[Layer] = []
 
     def bind(self, layers: Iterable[Layer]) -> None:
-        """Bind on these layers, and on no others any more; nothing to do if they are the same."""
-        layers = list(layers)
-        if layers == self._layers:
-            return
+        """Bind on these layers, and on no others any more."""
         self.unbind()
-        self._layers = layers
+        self._layers = list(layers)
         for layer in self._layers:
             for key, action in self._actions.items():
                 layer.bind_key(key, _ignoring_layer(action), overwrite=True)

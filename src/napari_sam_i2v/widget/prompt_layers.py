@@ -243,6 +243,16 @@ class PromptLayers:
         self._set_next(layer)
         layer.mode = _MODES[tool]
 
+    @property
+    def in_hand(self) -> Tool | None:
+        """The tool that the canvas obeys: its layer is active, in its mode."""
+        active = self._viewer.layers.selection.active
+        tools: dict[Tool, Points | Shapes | None] = {"point": self.points, "box": self._boxes}
+        for tool, layer in tools.items():
+            if layer is not None and layer == active and layer.mode == _MODES[tool]:
+                return tool
+        return None
+
     def recolour(self) -> None:
         """Draw everything in its object's colour anew."""
         for layer in self.layers:

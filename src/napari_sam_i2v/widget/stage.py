@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Stage", "Tool"]
 
 Tool = Literal["point", "box", "paint"]
+_PAINTING = ("paint", "erase", "fill", "polygon")
 _UNDO, _REDO = "Control-Z", "Control-Shift-Z"
 
 
@@ -124,8 +125,16 @@ class Stage:
         self.prompts.arm(None if tool == "paint" else tool)
         self.labels.mode = "pan_zoom"
         if tool == "paint":
+            self.labels.visible = True  # or it would refuse the mode
             self.viewer.layers.selection.active = self.labels
             self.labels.mode = "paint"
+
+    @property
+    def in_hand(self) -> Tool | None:
+        """The tool that the canvas obeys: its layer is active, in its mode."""
+        if self.viewer.layers.selection.active == self.labels:
+            return "paint" if self.labels.mode in _PAINTING else None
+        return self.prompts.in_hand
 
     def begin_stroke(self, *_: Any) -> None:
         """Remember the frame on screen as it is before a brush, eraser or bucket changes it."""

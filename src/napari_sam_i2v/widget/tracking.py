@@ -351,6 +351,11 @@ class TrackController:
             self._stage.arm(tool)
 
     @property
+    def in_hand(self) -> Tool | None:
+        """The tool that the canvas obeys; none once another layer or mode is chosen in napari."""
+        return None if self._stage is None else self._stage.in_hand
+
+    @property
     def not_here(self) -> frozenset[int]:
         """Objects that the user said are not on the frame on screen."""
         objects, frame = self._stood.objects, self.frame
@@ -651,7 +656,9 @@ class TrackController:
     def _on_found(self, event: Found) -> None:
         if event.name == "tracks" and self.image is not None:
             placed = exports.tracks_placement(self.image, event.value)
+            active = self.viewer.layers.selection.active
             self.viewer.add_tracks(name=f"{self.image.name} tracks", **placed)
+            self.viewer.layers.selection.active = active  # the tool stays in hand
         elif event.name == "divisions":
             self._proposals = event.value
             self._say_proposals()
