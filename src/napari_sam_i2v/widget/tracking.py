@@ -575,8 +575,9 @@ class TrackController:
         self._put(exports.export_job(to, Path(path), self._kept_now()))
 
     def add_tracks(self) -> None:
-        """Add a Tracks layer with lineage."""
-        self._put(exports.tracks_job(self._kept_now()))
+        """Add a Tracks layer with lineage; raises `InputError` if it cannot have all axes."""
+        stage = self._open_stage()
+        self._put(exports.tracks_job(stage.image, stage.axes, self._kept_now()))
 
     # ---- the worker -------------------------------------------------------------------------
 
@@ -654,10 +655,11 @@ class TrackController:
         self.problem.emit(text)
 
     def _on_found(self, event: Found) -> None:
-        if event.name == "tracks" and self.image is not None:
-            placed = exports.tracks_placement(self.image, event.value)
+        if event.name == "tracks" and self._stage is not None:
+            image, axes = self._stage.image, self._stage.axes
+            placed = exports.tracks_placement(image, axes, event.value)
             active = self.viewer.layers.selection.active
-            self.viewer.add_tracks(name=f"{self.image.name} tracks", **placed)
+            self.viewer.add_tracks(name=f"{image.name} tracks", **placed)
             self.viewer.layers.selection.active = active  # the tool stays in hand
         elif event.name == "divisions":
             self._proposals = event.value
