@@ -441,6 +441,23 @@ def test_nothing_of_a_stroke_stays_on_a_locked_frame(controller: TrackController
     assert controller.undo_name == step
 
 
+def test_a_box_beside_the_movie_is_said_and_changes_nothing(controller: TrackController) -> None:
+    boxes = controller.prompt_layers.boxes
+    boxes.add([[0, 8, 2], [0, 8, 18], [0, 24, 18], [0, 24, 2]])
+    drive(controller)
+    controller.propagate()
+    drive(controller)
+    before, told, step = planes(controller), Told(controller), controller.undo_name
+    boxes.add([[0, -9, 2], [0, -9, 18], [0, -3, 18], [0, -3, 2]])
+    drive(controller)
+    np.testing.assert_array_equal(planes(controller), before)
+    assert controller.undo_name == step
+    assert told.problems == [
+        "The new box (y -9.0 to -3.0, x 2.0 to 18.0) lies outside the movie of 10 frames of "
+        "64 × 64 pixels. Draw it on the movie."
+    ]
+
+
 def test_a_brush_paints_on_the_frame_on_screen_only(controller: TrackController) -> None:
     two(controller)
     controller.go_to(2)
