@@ -317,6 +317,30 @@ def test_deleting_one_click_and_undoing_it(controller: TrackController) -> None:
     assert len(points.data) == 1
 
 
+def test_undo_and_redo_wait_for_the_end_of_a_pass(controller: TrackController) -> None:
+    two(controller)
+    controller.undo()
+    controller.redo()
+    drive(controller)
+    controller.propagate()
+    drive(controller, stop_after=3)
+    told, painted = Told(controller), False
+    controller.propagate()
+    for event in controller.run():
+        controller.handle(event)
+        if controller.progress[0] == 2 and not painted:
+            painted = True
+            paint(controller, 0, (np.arange(3), np.arange(3)), 1)
+            controller.undo()
+            controller.redo()
+    assert told.problems == ["Cancel first, then undo.", "Cancel first, then redo."]
+    assert planes(controller)[:, 16, :].any(axis=1).all()
+    assert (planes(controller)[0, [0, 1, 2], [0, 1, 2]] == 1).all()
+    controller.undo()  # now it is possible
+    drive(controller)
+    assert told.problems == ["Cancel first, then undo.", "Cancel first, then redo."]
+
+
 def test_undo_and_redo_name_what_they_do(controller: TrackController) -> None:
     assert controller.undo_name is None
     click(controller, 0, 16, 10)

@@ -416,12 +416,20 @@ class TrackController:
             self._put(object_jobs.painted_job(stroke, self._kept_now()))
 
     def undo(self) -> None:
-        """Take the last change back."""
-        self._put(object_jobs.undo_job())
+        """Take the last change back; while tracking that would be the pass, and nothing is done."""
+        if self._idle_or("Cancel first, then undo."):
+            self._put(object_jobs.undo_job())
 
     def redo(self) -> None:
-        """Make the change again that was undone last."""
-        self._put(object_jobs.redo_job())
+        """Make the change again that was undone last; nothing is done while tracking."""
+        if self._idle_or("Cancel first, then redo."):
+            self._put(object_jobs.redo_job())
+
+    def _idle_or(self, advice: str) -> bool:
+        """Whether no pass is under way; else what to do first is said."""
+        if self.tracking:
+            self._warn(advice)  # no note: its line shows the progress now
+        return not self.tracking
 
     @property
     def undo_name(self) -> str | None:
