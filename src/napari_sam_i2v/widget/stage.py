@@ -37,9 +37,10 @@ class Stage:
         How its axes are used.
     kept : Kept
         Its session's folder, whose labels are shown.
-    on_prompts, on_paint, undo, redo, on_choose : callable
+    on_prompts, on_paint, undo, redo, on_choose, on_colours : callable
         Called when the user edits clicks or boxes, paints, or asks on our labels to undo or redo
-        (napari's own undo knows nothing of what we write), or chooses another label there.
+        (napari's own undo knows nothing of what we write), or chooses another label or other
+        colours there.
 
     Attributes
     ----------
@@ -61,9 +62,10 @@ class Stage:
         undo: Callable[[], None],
         redo: Callable[[], None],
         on_choose: Callable[[int], None],
+        on_colours: Callable[[], None],
     ) -> None:
         self.viewer, self.image, self.axes = viewer, image, axes
-        self._on_paint, self._on_choose = on_paint, on_choose
+        self._on_paint, self._on_choose, self._on_colours = on_paint, on_choose, on_colours
         self._before: tuple[int, np.ndarray] | None = None
         self.labels: Labels = viewer.add_labels(
             kept.shown,
@@ -80,6 +82,7 @@ class Stage:
         self.prompts = PromptLayers(
             viewer, image, axes, colour_of=self.colour_of, on_change=on_prompts
         )
+        self.labels.events.colormap.connect(self._recolour)
         viewer.layers.selection.active = self.prompts.points
 
     def close(self) -> None:
@@ -88,6 +91,7 @@ class Stage:
         self.labels.events.paint.disconnect(self._on_paint)
         self.labels.events.selected_label.disconnect(self._on_selected)
         self.labels.events.n_edit_dimensions.disconnect(self._keep_to_one_frame)
+        self.labels.events.colormap.disconnect(self._recolour)
         self.labels.mouse_drag_callbacks.remove(self.begin_stroke)
         for key in (_UNDO, _REDO):
             self.labels.bind_key(key, None)
@@ -102,6 +106,11 @@ class Stage:
         """Return an object's colour, RGBA."""
         colour = self.labels.get_color(object_id)
         return np.ones(4) if colour is None else np.asarray(colour)
+
+    def _recolour(self, event: Any) -> None:
+        """The user shuffled the colours: clicks and boxes have those of their objects."""
+        self.prompts.recolour()
+        self._on_colours()
 
     # ---- tools ------------------------------------------------------------------------------
 

@@ -188,6 +188,7 @@ class TrackController:
         self._stage = Stage(
             self.viewer, image, axes, kept, on_prompts=self._on_prompts,
             on_paint=self._on_paint, undo=self.undo, redo=self.redo, on_choose=self._choose,
+            on_colours=self.objects_changed.emit,
         )  # fmt: skip
         self._names = {int(i): str(n) for i, n in kept.settings.get("names", {}).items()}
         self.current_object = 1
