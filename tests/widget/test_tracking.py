@@ -754,6 +754,24 @@ def test_removing_our_labels_closes_the_session(
     assert told.notes == [f"The session was closed; it is kept in {folder}."]
 
 
+def test_removing_our_labels_in_a_pass_says_where_the_session_is_kept(
+    controller: TrackController, viewer: ViewerModel
+) -> None:
+    two(controller)
+    told, folder, opened = Told(controller), controller.folder, []
+    controller.opened_changed.connect(lambda: opened.append(len(told.notes)))
+    controller.propagate()
+    for event in controller.run():
+        controller.handle(event)
+        if controller.progress[0] == 3 and controller.labels in viewer.layers:
+            viewer.layers.remove(controller.labels)
+    assert controller.opened  # until the worker has ended
+    controller.finished()
+    assert not controller.opened
+    assert told.notes[opened[-1] :] == [f"The session was closed; it is kept in {folder}."]
+    assert sum(note.startswith("The session") for note in told.notes) == 1
+
+
 def test_a_closed_controller_listens_no_more(
     controller: TrackController, viewer: ViewerModel, tmp_path: Path
 ) -> None:

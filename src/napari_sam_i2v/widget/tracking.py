@@ -74,7 +74,7 @@ class TrackController:
     def __init__(self, viewer: ViewerModel, *, bench: OpenBench = open_bench) -> None:
         self.viewer = viewer
         self._bench_of = bench
-        self._closing = False  # once the worker has stopped
+        self._farewell = ""  # what to say once the worker has stopped and the session is closed
         self._clear()
 
     def _clear(self) -> None:
@@ -216,13 +216,16 @@ class TrackController:
         """Without its movie or its labels, a session has nothing to stand on."""
         if self._desk is None or event.value not in (self.image, self.labels):
             return
-        folder = self.folder
+        self._farewell = f"The session was closed; it is kept in {self.folder}."
         self._desk.cancel()
-        if self.busy:
-            self._closing = True
-        else:
-            self.close()
-        self._tell(f"The session was closed; it is kept in {folder}.")
+        if not self.busy:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Close, and say why then: closing takes away what was said before."""
+        said, self._farewell = self._farewell, ""
+        self.close()
+        self._tell(said)
 
     # ---- objects ----------------------------------------------------------------------------
 
@@ -625,9 +628,8 @@ class TrackController:
 
     def finished(self) -> None:
         """Note that the worker has ended."""
-        if self._closing:
-            self._closing = False
-            self.close()
+        if self._farewell:
+            self._leave()
         self._tell_busy()
 
     def _on_passed(self, event: Passed) -> None:
