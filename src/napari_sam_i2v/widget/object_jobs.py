@@ -156,8 +156,9 @@ def painted_job(stroke: Stroke, kept: Kept) -> Job:
         locks = bench.session.locks
         held = _put_back(bench, stroke, locks.objects, everything=frame in locks.frames)
         left = stroke_between(frame, stroke.before, bench.session.labels[frame])
-        for object_id in () if left is None else stroke.objects:
-            if object_id in left.objects and not locks.holds(object_id, frame):
+        changed = () if left is None else left.objects
+        for object_id in stroke.objects:
+            if object_id in changed and not locks.holds(object_id, frame):
                 _paint(bench, object_id, stroke)
         yield frame  # also what was put back is to be drawn
         locks.check_free(stroke.objects, [frame])
