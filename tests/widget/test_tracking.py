@@ -414,6 +414,9 @@ def test_a_locked_object_keeps_its_pixels_when_another_is_painted_over_it(
     controller.undo()
     drive(controller)
     np.testing.assert_array_equal(planes(controller), before)
+    paint(controller, 0, (np.array([40]), np.array([40])), 2)  # beside it: no more to be said
+    drive(controller)
+    assert told.notes[-1] == ""
 
 
 def test_painting_that_is_all_on_a_locked_object_is_no_prompt(controller: TrackController) -> None:

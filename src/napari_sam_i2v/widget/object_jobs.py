@@ -162,8 +162,7 @@ def painted_job(stroke: Stroke, kept: Kept) -> Job:
                 _paint(bench, object_id, stroke)
         yield frame  # also what was put back is to be drawn
         locks.check_free(stroke.objects, [frame])
-        if held:
-            yield Said(_kept_free(stroke.objects[0], held[0]), passing=True)
+        yield Said(_kept_free(stroke.objects[0], held[0]) if held else "", passing=True)
 
     return Job(act, shows=True)
 
