@@ -168,6 +168,10 @@ class FakeController:
         self._note("arm", tool)
         self.tool = tool
 
+    @property
+    def in_hand(self) -> str | None:
+        return self.tool
+
     def take_prompts(self, layer: Any) -> None:
         self._note("take_prompts", layer.name)
 

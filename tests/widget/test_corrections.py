@@ -251,3 +251,22 @@ def test_the_list_has_the_colours_of_the_labels(controller: TrackController) -> 
     for row in controller.rows():
         np.testing.assert_allclose(row.colour, labels.get_color(row.object_id), atol=1e-6)
     assert len({row.colour for row in controller.rows()}) == 3
+
+
+def test_shuffled_colours_are_those_of_clicks_and_list_too(controller: TrackController) -> None:
+    labels, points, listed = controller.labels, controller.prompt_layers.points, []
+    assert labels is not None
+    before, step = points.face_color.copy(), controller.undo_name
+    controller.objects_changed.connect(lambda: listed.extend(controller.rows()[:1]))
+    labels.new_colormap(seed=3)
+    assert not controller.busy  # nothing was edited
+    assert controller.undo_name == step
+    assert not np.allclose(points.face_color, before)
+    for object_id, colour in zip(points.features["object_id"], points.face_color, strict=True):
+        np.testing.assert_allclose(colour, labels.get_color(object_id), atol=1e-6)
+    np.testing.assert_allclose(listed[-1].colour, labels.get_color(1), atol=1e-6)
+    controller.close()
+    listening, shown = len(listed), points.face_color.copy()
+    labels.new_colormap(seed=4)
+    assert len(listed) == listening
+    np.testing.assert_array_equal(points.face_color, shown)

@@ -18,6 +18,7 @@ from tests.propagation.fakes import BrightEngine, discs
 from tests.widget.test_tracking import drive
 from torch import Tensor
 
+from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.propagation import session as session_module
 from napari_sam_i2v.propagation.frames import FrameSource
 from napari_sam_i2v.propagation.history import RecordedLabels
@@ -176,6 +177,40 @@ def test_the_labels_lie_exactly_over_the_image(controller: TrackController, kind
     sizes = [size for axis, size in enumerate(labels.data.shape)
              if kind.slider is None or axis != kind.slider[0]]  # fmt: skip
     assert sizes == [FRAMES, *SHAPE]
+
+
+def test_tracks_lie_on_the_objects(controller: TrackController, kind: Kind) -> None:
+    image, clicks = controller.image, controller.prompt_layers.points
+    clicks.add([in_layer(image, kind, 0, *START)])
+    controller.propagate()
+    drive(controller)
+    controller.add_tracks()
+    drive(controller)
+    tracks = controller.viewer.layers["movie tracks"]
+    assert tracks.units == image.units[kind.time :]
+    assert tracks.axis_labels == image.axis_labels[kind.time :]
+    assert len(tracks.data) == FRAMES
+    for row, ((y, x), _) in zip(tracks.data, CENTRES, strict=True):
+        expected = image.data_to_world(in_layer(image, kind, int(row[1]), y, x))
+        pixel = np.abs(np.asarray(image.scale)[kind.time :])
+        got = np.asarray(tracks.data_to_world(row[1:]))
+        np.testing.assert_array_less(np.abs(got - expected[kind.time :]), pixel)
+
+
+def test_tracks_of_a_movie_with_too_many_axes_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "Engine", GreyEngine)
+    viewer = ViewerModel()
+    names = ("t", "c", "z", "y", "x")
+    image = viewer.add_image(MOVIE[:, None, None], name="movie", axis_labels=names)
+    controller = TrackController(viewer, bench=bench_of)
+    controller.open(image, folder=tmp_path / "s.sam-i2v")
+    controller.prompt_layers.points.add([[0, 0, 0, *START]])
+    drive(controller)
+    with pytest.raises(InputError, match=r"at most 3 axes after time; .* has 4 \(c, z, y, x\)"):
+        controller.add_tracks()
+    controller.close()
 
 
 @pytest.mark.parametrize("limits", [(0, 255), (50, 180)])

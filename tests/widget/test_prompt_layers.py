@@ -236,11 +236,36 @@ def test_unusable_clicks_are_named_and_left_out(desk, at, features, problem):
 def test_unusable_boxes_are_named_and_left_out(desk, box, problem):
     desk.draw(0, 1, 2, 5, 6)
     desk.layers.current_object = 2
-    desk.draw(0, *box)
+    desk.draw(0, 3, 4, 9, 9)
+    y0, x0, y1, x1 = box
+    moved = [(0, y0, x0), (0, y0, x1), (0, y1, x1), (0, y1, x0)]
+    desk.layers.boxes.data = [desk.layers.boxes.data[0], moved]
     assert plain(desk.layers.read()) == {(1, 0): [(1, 2, 5, 6)]}
     assert len(desk.layers.problems) == 1
     assert "Box 2 (object 2)" in desk.layers.problems[0]
     assert problem in desk.layers.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("box", "problem"),
+    [
+        ((40, 1, 50, 9), r"The new box \(.*\) lies outside .* pixels\. Draw it on the movie\.$"),
+        ((3, 4, 3.5, 20), r"The new box is 0\.5 × 16\.0 .* at least 1 × 1\. Draw it larger\.$"),
+    ],
+)
+def test_a_new_box_that_is_none_takes_no_other_one_s_place(desk, box, problem):
+    desk.draw(0, 1, 2, 5, 6)
+    desk.calls.take()
+    desk.draw(0, *box)
+    assert desk.calls.take() == 1  # to be told what is wrong
+    assert plain(desk.layers.read()) == {(1, 0): [(1, 2, 5, 6)]}
+    (said,) = desk.layers.problems
+    assert re.search(problem, said)
+    assert desk.layers.boxes.nshapes == 1
+    desk.layers.read()
+    assert desk.layers.problems == []
+    desk.draw(0, 2, 3, 6, 7)
+    assert plain(desk.layers.read()) == {(1, 0): [(2, 3, 6, 7)]}
 
 
 def test_lines_are_no_boxes(desk):
@@ -727,6 +752,10 @@ def test_real_boxes(real, canvas):
     assert real.calls.take() == 1
     assert real.layers.boxes.nshapes == 1
     assert near(plain(real.layers.read())[1, 2], [(6, 8, 16, 22)])
+    canvas.drag((-6, 8), (-2, 20))  # beside the movie: the one before stays
+    assert real.calls.take() == 1
+    assert near(plain(real.layers.read())[1, 2], [(6, 8, 16, 22)])
+    assert "lies outside the movie" in real.layers.problems[0]
     real.layers.boxes.mode = "select"
     canvas.drag((6, 15), (10, 15))  # grabbed at its upper edge
     assert real.calls.take() == 1

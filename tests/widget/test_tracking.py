@@ -317,6 +317,30 @@ def test_deleting_one_click_and_undoing_it(controller: TrackController) -> None:
     assert len(points.data) == 1
 
 
+def test_undo_and_redo_wait_for_the_end_of_a_pass(controller: TrackController) -> None:
+    two(controller)
+    controller.undo()
+    controller.redo()
+    drive(controller)
+    controller.propagate()
+    drive(controller, stop_after=3)
+    told, painted = Told(controller), False
+    controller.propagate()
+    for event in controller.run():
+        controller.handle(event)
+        if controller.progress[0] == 2 and not painted:
+            painted = True
+            paint(controller, 0, (np.arange(3), np.arange(3)), 1)
+            controller.undo()
+            controller.redo()
+    assert told.problems == ["Cancel first, then undo.", "Cancel first, then redo."]
+    assert planes(controller)[:, 16, :].any(axis=1).all()
+    assert (planes(controller)[0, [0, 1, 2], [0, 1, 2]] == 1).all()
+    controller.undo()  # now it is possible
+    drive(controller)
+    assert told.problems == ["Cancel first, then undo.", "Cancel first, then redo."]
+
+
 def test_undo_and_redo_name_what_they_do(controller: TrackController) -> None:
     assert controller.undo_name is None
     click(controller, 0, 16, 10)
@@ -367,6 +391,117 @@ def test_paint_on_a_locked_object_is_put_back_and_said(controller: TrackControll
     controller.current_object = 1
     click(controller, 2, 16, 14)
     assert len(controller.prompt_layers.points.data) == 2  # the refused click is gone again
+
+
+def test_a_locked_object_keeps_its_pixels_when_another_is_painted_over_it(
+    controller: TrackController,
+) -> None:
+    two(controller)
+    controller.lock_objects([1], True)
+    drive(controller)
+    before, told = planes(controller), Told(controller)
+    y, x = (a.ravel() for a in np.mgrid[10:22, 10:30])  # half of it on object 1
+    paint(controller, 0, (y, x), 2)
+    drive(controller)
+    painted = planes(controller)
+    np.testing.assert_array_equal(only(painted, 1), only(before, 1))
+    assert (painted[0, 10:22, 20:30] == 2).all()
+    assert told.notes[-1] == (
+        "Object 2 was painted on what object 1 has, which is locked: only what is left is "
+        "painted. To paint there, unlock it first."
+    )
+    assert told.problems == []
+    controller.undo()
+    drive(controller)
+    np.testing.assert_array_equal(planes(controller), before)
+    paint(controller, 0, (np.array([40]), np.array([40])), 2)  # beside it: no more to be said
+    drive(controller)
+    assert told.notes[-1] == ""
+
+
+def test_painting_that_is_all_on_a_locked_object_is_no_prompt(controller: TrackController) -> None:
+    two(controller)
+    controller.lock_objects([1], True)
+    drive(controller)
+    before, step = planes(controller), controller.undo_name
+    paint(controller, 0, (np.array([15, 16]), np.array([10, 10])), 2)
+    drive(controller)
+    np.testing.assert_array_equal(planes(controller), before)
+    assert controller.undo_name == step
+    assert not any(prompt.mask is not None for prompt in controller._stood.prompts)
+
+
+def test_an_eraser_over_a_free_and_a_locked_object_takes_the_free_one_s_pixels(
+    controller: TrackController,
+) -> None:
+    two(controller)
+    controller.lock_objects([2], True)
+    drive(controller)
+    before, told = planes(controller), Told(controller)
+    places = (np.array([16, 17, 48, 49]), np.array([10, 10, 50, 50]))
+    paint(controller, 0, places, 0)
+    drive(controller)
+    expected = before.copy()
+    expected[0, 16:18, 10] = 0
+    np.testing.assert_array_equal(planes(controller), expected)
+    assert told.problems == ["Object 2 is locked: unlock it first."]
+    masks = {p.object_id: p.mask for p in controller._stood.prompts if p.mask is not None}
+    assert [*masks] == [1]
+    np.testing.assert_array_equal(masks[1], expected[0] == 1)
+    controller.undo()
+    drive(controller)
+    np.testing.assert_array_equal(planes(controller), before)
+
+
+def test_nothing_of_a_stroke_stays_on_a_locked_frame(controller: TrackController) -> None:
+    two(controller)
+    controller.go_to(0)
+    controller.lock_frame(True)
+    drive(controller)
+    before, told, step = planes(controller), Told(controller), controller.undo_name
+    for new in (0, 2):
+        y, x = (a.ravel() for a in np.mgrid[10:50, 8:52])
+        paint(controller, 0, (y, x), new)
+        drive(controller)
+        np.testing.assert_array_equal(planes(controller), before)
+    assert told.problems == ["Frame 0 is locked: unlock it first."] * 2
+    assert controller.undo_name == step
+
+
+def test_a_box_beside_the_movie_is_said_and_changes_nothing(controller: TrackController) -> None:
+    boxes = controller.prompt_layers.boxes
+    boxes.add([[0, 8, 2], [0, 8, 18], [0, 24, 18], [0, 24, 2]])
+    drive(controller)
+    controller.propagate()
+    drive(controller)
+    before, told, step = planes(controller), Told(controller), controller.undo_name
+    boxes.add([[0, -9, 2], [0, -9, 18], [0, -3, 18], [0, -3, 2]])
+    drive(controller)
+    np.testing.assert_array_equal(planes(controller), before)
+    assert controller.undo_name == step
+    assert told.problems == [
+        "The new box (y -9.0 to -3.0, x 2.0 to 18.0) lies outside the movie of 10 frames of "
+        "64 × 64 pixels. Draw it on the movie."
+    ]
+
+
+def test_a_brush_paints_on_the_frame_on_screen_only(controller: TrackController) -> None:
+    two(controller)
+    controller.go_to(2)
+    layer = controller.labels
+    layer.n_edit_dimensions = 3
+    assert layer.n_edit_dimensions == 2
+    layer.mode, layer.brush_size = "paint", 7
+    controller._stage.begin_stroke()
+    layer.paint((2, 32, 32), 2)
+    controller.take_stroke()
+    drive(controller)
+    painted = planes(controller) == 2
+    assert painted[2, 32, 32]
+    assert not painted[[1, 3]].any()
+    controller.close()
+    layer.n_edit_dimensions = 3
+    assert layer.n_edit_dimensions == 3
 
 
 def test_a_click_that_finds_nothing_says_so_until_one_finds_something(
@@ -620,6 +755,24 @@ def test_removing_our_labels_closes_the_session(
     drive(controller)
     assert not controller.opened
     assert told.notes == [f"The session was closed; it is kept in {folder}."]
+
+
+def test_removing_our_labels_in_a_pass_says_where_the_session_is_kept(
+    controller: TrackController, viewer: ViewerModel
+) -> None:
+    two(controller)
+    told, folder, opened = Told(controller), controller.folder, []
+    controller.opened_changed.connect(lambda: opened.append(len(told.notes)))
+    controller.propagate()
+    for event in controller.run():
+        controller.handle(event)
+        if controller.progress[0] == 3 and controller.labels in viewer.layers:
+            viewer.layers.remove(controller.labels)
+    assert controller.opened  # until the worker has ended
+    controller.finished()
+    assert not controller.opened
+    assert told.notes[opened[-1] :] == [f"The session was closed; it is kept in {folder}."]
+    assert sum(note.startswith("The session") for note in told.notes) == 1
 
 
 def test_a_closed_controller_listens_no_more(

@@ -51,6 +51,7 @@ def release(state: dict[str, Any]) -> None:
         The dock's attributes, which outlive the Qt object.
     """
     state["subscriptions"].end()
+    state["modes"].end()
     state["keys"].unbind()
     state["work"].close()
     state["more_menu"].stop_downloads()

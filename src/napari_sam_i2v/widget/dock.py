@@ -74,7 +74,8 @@ class TrackWidget(QWidget):
         self._note = ""
         self._cancelling = False
         self._watched: list[Layer] = []
-        self.subscriptions = Subscriptions()
+        self._followed: list[Layer] = []
+        self.subscriptions, self.modes = Subscriptions(), Subscriptions()
         self._drawing = QTimer(self, interval=DRAW_EVERY_MS)
         self._drawing.timeout.connect(self._draw)
         self._build()
@@ -195,18 +196,18 @@ class TrackWidget(QWidget):
         self.work.when_idle(partial(self.attempt, self.controller.close))
 
     def press_tool(self, tool: Any) -> None:
-        """Arm a tool; the armed one is put away."""
-        if self.controller.opened and self.controller.tool == tool:
+        """Arm a tool; the one in hand is put away."""
+        if self.controller.opened and self.controller.in_hand == tool:
             self.attempt(partial(self.controller.arm, None))
         elif self.open_session():
             self.attempt(partial(self.controller.arm, tool))
         self._show_state()
 
     def new_object(self) -> None:
-        """Begin an object; without a tool in hand, by clicks."""
+        """Begin an object, with the tool in hand or the last one; by clicks if there was none."""
         if self.open_session() and self.attempt(self.controller.new_object):
-            if self.controller.tool is None:
-                self.attempt(partial(self.controller.arm, "point"))
+            if self.controller.in_hand is None:
+                self.attempt(partial(self.controller.arm, self.controller.tool or "point"))
             self._show_objects()
 
     def track(self) -> None:
@@ -321,9 +322,19 @@ class TrackWidget(QWidget):
         show_images(self.movie, images)
         self._show_state()
 
+    def _follow_layers(self) -> None:
+        """Bind keys on our layers, and see their modes; that of boxes is made when needed."""
+        layers = [*self.controller.own_layers] if self.controller.opened else []
+        if layers == self._followed:
+            return
+        self._followed = layers
+        self.keys.bind(layers)
+        self.modes.end()
+        for layer in layers:
+            self.modes.add(layer.events.mode, self._show_state)
+
     def _on_opened(self) -> None:
         control = self.controller
-        self.keys.bind(control.own_layers if control.opened else ())
         if control.opened:
             choose_image(self.movie, control.image)
             self.panel.set_n_frames(control.n_frames)
@@ -384,9 +395,10 @@ class TrackWidget(QWidget):
 
     def _show_state(self, event: Any = None) -> None:
         control, editable = self.controller, self._editable()
+        self._follow_layers()
         self.movie.setEnabled(not control.opened and self.movie.count() > 0)
         possible = control.opened or self.movie.currentData() is not None
-        self.tools.show_tool(control.tool if control.opened else None, enabled=possible)
+        self.tools.show_tool(control.in_hand if control.opened else None, enabled=possible)
         undo, redo = (control.undo_name, control.redo_name) if control.opened else (None, None)
         self.history.show_steps(undo, redo, enabled=editable)
         self.history.objects.setEnabled(control.opened and bool(self.selected()))
@@ -410,7 +422,7 @@ class TrackWidget(QWidget):
             return CANCELLING if self._cancelling else self.controller.progress_text
         if not self.controller.opened:
             return self._note or (NOT_OPENED if self.movie.count() else NO_MOVIE)
-        return self._note or TOOL_HINTS.get(self.controller.tool or "", "")
+        return self._note or TOOL_HINTS.get(self.controller.in_hand or "", "")
 
     # -- the end ---------------------------------------------------------------------------------
     def event(self, event: QEvent) -> bool:

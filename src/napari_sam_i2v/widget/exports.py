@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,16 @@ from napari_sam_i2v.measure.divisions import propose_divisions
 from napari_sam_i2v.movies.tracks import TrackTable, tracks_of
 from napari_sam_i2v.prompt_files import write_prompts
 from napari_sam_i2v.widget.desk import Event, Found, Job, Said
+from napari_sam_i2v.widget.layers import Axes, placement
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_sam_i2v.widget.opening import Kept
     from napari_sam_i2v.workbench import Workbench
+
+MAX_TRACK_AXES = 4
+"""Time, and what else a Tracks layer of napari can have."""
 
 
 def labels_job(path: Path, kept: Kept) -> Job:
@@ -75,8 +80,15 @@ def divisions_job(kept: Kept) -> Job:
     return Job(act)
 
 
-def tracks_job(kept: Kept) -> Job:
-    """Make a table of tracks with lineage for `tracks_placement`."""
+def tracks_job(image: Image, axes: Axes, kept: Kept) -> Job:
+    """Make a table of tracks with lineage for `tracks_placement`.
+
+    Raises
+    ------
+    InputError
+        If a Tracks layer cannot have the movie's axes.
+    """
+    _axes_of_tracks(image, axes)
 
     def act(bench: Workbench) -> Iterator[Event]:
         tracked = _tracked(bench, kept)
@@ -86,14 +98,30 @@ def tracks_job(kept: Kept) -> Job:
     return Job(act)
 
 
-def tracks_placement(image: Image, table: TrackTable) -> dict[str, Any]:
+def tracks_placement(image: Image, axes: Axes, table: TrackTable) -> dict[str, Any]:
     """Arguments of `Viewer.add_tracks` that put tracks where the movie is."""
-    use = [0, -2, -1]
-    return {
-        **table.layer_options(),
-        "scale": np.asarray(image.scale)[use],
-        "translate": np.asarray(image.translate)[use],
-    }
+    use, data = _axes_of_tracks(image, axes), table.data
+    for place, axis in enumerate(use[1:-2], start=2):  # after id and time
+        data = np.insert(data, place, axes.fixed[axis], axis=1)
+    placed = placement(image, replace(axes, fixed={}))
+    if axes.time:  # napari aligns layers at their last axis
+        placed = {
+            name: [placed[name][axis] for axis in use]
+            for name in ("scale", "translate", "axis_labels", "units")
+        }
+    return {**table.layer_options(), "data": data, **placed}
+
+
+def _axes_of_tracks(image: Image, axes: Axes) -> list[int]:
+    """The image's axes that tracks must have, for they begin with time: it, and all after it."""
+    use = [*range(axes.time, image.ndim)]
+    if len(use) > MAX_TRACK_AXES:
+        names = ", ".join(image.axis_labels[axis] for axis in use[1:])
+        raise InputError(
+            f"A Tracks layer has at most {MAX_TRACK_AXES - 1} axes after time; “{image.name}” has "
+            f"{len(use) - 1} ({names}). Use More ▸ Export for other tools."
+        )
+    return use
 
 
 def _tracked(bench: Workbench, kept: Kept) -> Tracked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from napari_sam_i2v.errors import PromptError
 from napari_sam_i2v.measure.divisions import ProposedDivision, two_parts
 from napari_sam_i2v.propagation.prompts import Prompt, points_out
 from napari_sam_i2v.widget.desk import Event, Job, Said
+from napari_sam_i2v.widget.painting import Stroke, stroke_between
 
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.progress import Locks
@@ -143,19 +144,59 @@ def prompts_job(
     return Job(act, key=("prompt", key))
 
 
-def painted_job(object_id: int, frame: int, before: np.ndarray, kept: Kept) -> Job:
-    """Make a mask prompt of what was painted over `before`, a plane (Y, X) of labels."""
+def painted_job(stroke: Stroke, kept: Kept) -> Job:
+    """Make a mask prompt of each object that a stroke painted, or took pixels from.
 
-    def act(bench: Workbench) -> Iterable[int]:
+    What is locked is put back first, so that nothing is made of it, and that is said.
+    """
+    frame = stroke.frame
+
+    def act(bench: Workbench) -> Iterator[int | Event]:
         kept.take_over(frame)
-        try:
-            bench.paint(object_id, frame, before=before)
-        except PromptError:
-            bench.session.labels[frame] = before
-            raise
-        return [frame]
+        locks = bench.session.locks
+        held = _put_back(bench, stroke, locks.objects, everything=frame in locks.frames)
+        left = stroke_between(frame, stroke.before, bench.session.labels[frame])
+        changed = () if left is None else left.objects
+        for object_id in stroke.objects:
+            if object_id in changed and not locks.holds(object_id, frame):
+                _paint(bench, object_id, stroke)
+        yield frame  # also what was put back is to be drawn
+        locks.check_free(stroke.objects, [frame])
+        yield Said(_kept_free(stroke.objects[0], held[0]) if held else "", passing=True)
 
     return Job(act, shows=True)
+
+
+def _paint(bench: Workbench, object_id: int, stroke: Stroke) -> None:
+    """Paint an object; if that is refused, its pixels alone are as they were."""
+    try:
+        bench.paint(object_id, stroke.frame, before=stroke.before)
+    except PromptError:
+        _put_back(bench, stroke, [object_id])
+        raise
+
+
+def _put_back(
+    bench: Workbench, stroke: Stroke, objects: Collection[int], *, everything: bool = False
+) -> list[int]:
+    """Give objects back what a stroke took from them, and take what it gave them.
+
+    Returns those of them that had lost pixels.
+    """
+    now, before = bench.session.labels[stroke.frame], stroke.before
+    lost = np.isin(before, list(objects)) & (now != before)
+    theirs = (lost | np.isin(now, list(objects)) | everything) & (now != before)
+    if theirs.any():
+        bench.session.labels[stroke.frame] = np.where(theirs, before, now)
+    return [int(object_id) for object_id in np.unique(before[lost])]
+
+
+def _kept_free(painted: int, held: int) -> str:
+    """Say that an object was painted on a locked one, and what to do."""
+    return (
+        f"Object {painted} was painted on what object {held} has, which is locked: only what is "
+        "left is painted. To paint there, unlock it first."
+    )
 
 
 def _unlike(result: FrameResult, rounds: Sequence[Prompt], key: Key, locks: Locks) -> str:

@@ -24,6 +24,7 @@ DECIMALS = 2
 """Of positions, in pixels: Shapes layers keep 32-bit numbers, and a move there and back must not
 look like an edit."""
 
+MOVE_OR_DELETE = "Move or delete it."
 _SMALLEST_BOX = 1.0  # pixel
 
 
@@ -146,5 +147,5 @@ class Placing:
         n_frames, height, width = self._axes.shape
         return PromptError(
             f"{what} ({where}) lies outside the movie of {n_frames} frames of {height} × {width} "
-            "pixels. Move or delete it."
+            f"pixels. {MOVE_OR_DELETE}"
         )

@@ -21,7 +21,7 @@ from napari_sam_i2v.errors import PromptError
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.widget.given_layers import BOX_SHAPES, prompts_from_layer
 from napari_sam_i2v.widget.layers import MAX_OBJECT_ID, Axes, column, whole
-from napari_sam_i2v.widget.placing import Box, Placing
+from napari_sam_i2v.widget.placing import MOVE_OR_DELETE, Box, Placing
 from napari_sam_i2v.widget.prompt_look import Look
 from napari_sam_i2v.widget.prompt_rows import (
     Features,
@@ -89,6 +89,7 @@ class PromptLayers:
         self._look = Look(viewer, image, axes, colour_of)
         self._on_change = on_change
         self.problems: list[str] = []
+        self._refused: list[str] = []  # what is wrong with boxes that were not taken
         self._current_object = 1
         self._label = 1  # of the click that is being made
         self._dragged = True  # the box that is being drawn
@@ -109,7 +110,7 @@ class PromptLayers:
         The latest box comes first, then one round per click in the order of clicking. Positions
         are rounded to 1/100 pixel. What cannot be used is left out and put into `problems`.
         """
-        self.problems = []
+        self.problems, self._refused = self._refused, []
         rounds: dict[tuple[int, int], list[Prompt]] = {}
         for object_id, frame, box in self._read_boxes():
             rounds[object_id, frame] = [Prompt(object_id, frame, box=box)]
@@ -140,9 +141,7 @@ class PromptLayers:
             with self._noting():
                 object_id = whole(layer, "object_id", row, ids[row], 1, MAX_OBJECT_ID, noun="box")
                 what = f"Box {row + 1} (object {object_id})"
-                if kinds[row] not in BOX_SHAPES:
-                    raise PromptError(f"{what} is a {kinds[row]}: draw a rectangle instead.")
-                boxes.append((object_id, *placing.box(vertices, what)))
+                boxes.append((object_id, *_box(placing, kinds[row], vertices, what)))
         return boxes
 
     @contextmanager
@@ -243,6 +242,16 @@ class PromptLayers:
         self._set_next(layer)
         layer.mode = _MODES[tool]
 
+    @property
+    def in_hand(self) -> Tool | None:
+        """The tool that the canvas obeys: its layer is active, in its mode."""
+        active = self._viewer.layers.selection.active
+        tools: dict[Tool, Points | Shapes | None] = {"point": self.points, "box": self._boxes}
+        for tool, layer in tools.items():
+            if layer is not None and layer == active and layer.mode == _MODES[tool]:
+                return tool
+        return None
+
     def recolour(self) -> None:
         """Draw everything in its object's colour anew."""
         for layer in self.layers:
@@ -298,6 +307,8 @@ class PromptLayers:
             self._label = 1
             if event.source == self._boxes:
                 self._keep_latest_box()
+        if self._refused:
+            self._on_change()  # nothing is other than before, but there is something to say
         self._edited()
 
     def _on_features(self, event: Any) -> None:
@@ -325,17 +336,27 @@ class PromptLayers:
         return *clicks, [s.tobytes() for s in shapes], kinds, str(column(self._boxes, "object_id"))
 
     def _keep_latest_box(self) -> None:
-        """Take away a box of a mere click, or those that a new one replaces."""
+        """Take away a box of a mere click or beside the movie, else those that it replaces."""
         layer, dragged = self.boxes, self._dragged
         self._dragged = True
         last = layer.nshapes - 1
         old = [last]
-        if dragged:
+        if dragged and self._usable(layer, last):
             object_id = column(layer, "object_id")[last]
             frame = self._placing(layer).frames(layer.data[last])[0]
             old = [row for row in self._rows_of(layer, object_id, frame) if row != last]
         with self._muted():
             self._remove(layer, old)
+
+    def _usable(self, layer: Shapes, row: int) -> bool:
+        """Whether a new box can be a prompt; if not, what is wrong with it will be said."""
+        try:
+            _box(self._placing(layer), layer.shape_type[row], layer.data[row], "The new box")
+        except PromptError as error:
+            what = str(error).replace(MOVE_OR_DELETE, "Draw it on the movie.")
+            self._refused.append(what.replace(", or delete it.", "."))  # it is gone already
+            return False
+        return True
 
     @contextmanager
     def _muted(self) -> Iterator[None]:
@@ -355,3 +376,10 @@ class PromptLayers:
 
     def _set_next(self, layer: Points | Shapes) -> None:
         self._look.style_next(layer, self._current_object, self._label)
+
+
+def _box(placing: Placing, kind: str, vertices: Any, what: str) -> tuple[int, Box]:
+    """Return frame and box of a shape; raises `PromptError` where it can be none."""
+    if kind not in BOX_SHAPES:
+        raise PromptError(f"{what} is a {kind}: draw a rectangle instead.")
+    return placing.box(vertices, what)

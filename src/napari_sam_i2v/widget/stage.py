@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Stage", "Tool"]
 
 Tool = Literal["point", "box", "paint"]
+_PAINTING = ("paint", "erase", "fill", "polygon")
 _UNDO, _REDO = "Control-Z", "Control-Shift-Z"
 
 
@@ -36,9 +37,10 @@ class Stage:
         How its axes are used.
     kept : Kept
         Its session's folder, whose labels are shown.
-    on_prompts, on_paint, undo, redo, on_choose : callable
+    on_prompts, on_paint, undo, redo, on_choose, on_colours : callable
         Called when the user edits clicks or boxes, paints, or asks on our labels to undo or redo
-        (napari's own undo knows nothing of what we write), or chooses another label there.
+        (napari's own undo knows nothing of what we write), or chooses another label or other
+        colours there.
 
     Attributes
     ----------
@@ -60,9 +62,10 @@ class Stage:
         undo: Callable[[], None],
         redo: Callable[[], None],
         on_choose: Callable[[int], None],
+        on_colours: Callable[[], None],
     ) -> None:
         self.viewer, self.image, self.axes = viewer, image, axes
-        self._on_paint, self._on_choose = on_paint, on_choose
+        self._on_paint, self._on_choose, self._on_colours = on_paint, on_choose, on_colours
         self._before: tuple[int, np.ndarray] | None = None
         self.labels: Labels = viewer.add_labels(
             kept.shown,
@@ -72,12 +75,14 @@ class Stage:
         )
         self.labels.events.paint.connect(on_paint)
         self.labels.events.selected_label.connect(self._on_selected)
+        self.labels.events.n_edit_dimensions.connect(self._keep_to_one_frame)
         self.labels.mouse_drag_callbacks.insert(0, self.begin_stroke)
         self.labels.bind_key(_UNDO, lambda _: undo(), overwrite=True)
         self.labels.bind_key(_REDO, lambda _: redo(), overwrite=True)
         self.prompts = PromptLayers(
             viewer, image, axes, colour_of=self.colour_of, on_change=on_prompts
         )
+        self.labels.events.colormap.connect(self._recolour)
         viewer.layers.selection.active = self.prompts.points
 
     def close(self) -> None:
@@ -85,6 +90,8 @@ class Stage:
         self.prompts.detach()
         self.labels.events.paint.disconnect(self._on_paint)
         self.labels.events.selected_label.disconnect(self._on_selected)
+        self.labels.events.n_edit_dimensions.disconnect(self._keep_to_one_frame)
+        self.labels.events.colormap.disconnect(self._recolour)
         self.labels.mouse_drag_callbacks.remove(self.begin_stroke)
         for key in (_UNDO, _REDO):
             self.labels.bind_key(key, None)
@@ -100,6 +107,11 @@ class Stage:
         colour = self.labels.get_color(object_id)
         return np.ones(4) if colour is None else np.asarray(colour)
 
+    def _recolour(self, event: Any) -> None:
+        """The user shuffled the colours: clicks and boxes have those of their objects."""
+        self.prompts.recolour()
+        self._on_colours()
+
     # ---- tools ------------------------------------------------------------------------------
 
     def choose(self, object_id: int) -> None:
@@ -112,13 +124,26 @@ class Stage:
         if self.labels.selected_label not in (0, self.prompts.current_object):
             self._on_choose(int(self.labels.selected_label))
 
+    def _keep_to_one_frame(self, event: Any) -> None:
+        """Hold “n edit dim” at 2: a stroke is on one frame, others may be locked."""
+        if self.labels.n_edit_dimensions != 2:  # else it would call itself for ever
+            self.labels.n_edit_dimensions = 2
+
     def arm(self, tool: Tool | None) -> None:
         """Make clicks and drags on the canvas prompt, or move the camera again."""
         self.prompts.arm(None if tool == "paint" else tool)
         self.labels.mode = "pan_zoom"
         if tool == "paint":
+            self.labels.visible = True  # or it would refuse the mode
             self.viewer.layers.selection.active = self.labels
             self.labels.mode = "paint"
+
+    @property
+    def in_hand(self) -> Tool | None:
+        """The tool that the canvas obeys: its layer is active, in its mode."""
+        if self.viewer.layers.selection.active == self.labels:
+            return "paint" if self.labels.mode in _PAINTING else None
+        return self.prompts.in_hand
 
     def begin_stroke(self, *_: Any) -> None:
         """Remember the frame on screen as it is before a brush, eraser or bucket changes it."""

@@ -74,7 +74,7 @@ class TrackController:
     def __init__(self, viewer: ViewerModel, *, bench: OpenBench = open_bench) -> None:
         self.viewer = viewer
         self._bench_of = bench
-        self._closing = False  # once the worker has stopped
+        self._farewell = ""  # what to say once the worker has stopped and the session is closed
         self._clear()
 
     def _clear(self) -> None:
@@ -188,6 +188,7 @@ class TrackController:
         self._stage = Stage(
             self.viewer, image, axes, kept, on_prompts=self._on_prompts,
             on_paint=self._on_paint, undo=self.undo, redo=self.redo, on_choose=self._choose,
+            on_colours=self.objects_changed.emit,
         )  # fmt: skip
         self._names = {int(i): str(n) for i, n in kept.settings.get("names", {}).items()}
         self.current_object = 1
@@ -215,13 +216,16 @@ class TrackController:
         """Without its movie or its labels, a session has nothing to stand on."""
         if self._desk is None or event.value not in (self.image, self.labels):
             return
-        folder = self.folder
+        self._farewell = f"The session was closed; it is kept in {self.folder}."
         self._desk.cancel()
-        if self.busy:
-            self._closing = True
-        else:
-            self.close()
-        self._tell(f"The session was closed; it is kept in {folder}.")
+        if not self.busy:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Close, and say why then: closing takes away what was said before."""
+        said, self._farewell = self._farewell, ""
+        self.close()
+        self._tell(said)
 
     # ---- objects ----------------------------------------------------------------------------
 
@@ -351,6 +355,11 @@ class TrackController:
             self._stage.arm(tool)
 
     @property
+    def in_hand(self) -> Tool | None:
+        """The tool that the canvas obeys; none once another layer or mode is chosen in napari."""
+        return None if self._stage is None else self._stage.in_hand
+
+    @property
     def not_here(self) -> frozenset[int]:
         """Objects that the user said are not on the frame on screen."""
         objects, frame = self._stood.objects, self.frame
@@ -407,20 +416,24 @@ class TrackController:
         To be called after `painted`, once napari is done with the event that it came from.
         """
         stroke = None if self._stage is None else self._stage.stroke()
-        if stroke is None:
-            return
-        for object_id in stroke.objects:
-            self._put(
-                object_jobs.painted_job(object_id, stroke.frame, stroke.before, self._kept_now())
-            )
+        if stroke is not None:
+            self._put(object_jobs.painted_job(stroke, self._kept_now()))
 
     def undo(self) -> None:
-        """Take the last change back."""
-        self._put(object_jobs.undo_job())
+        """Take the last change back; while tracking that would be the pass, and nothing is done."""
+        if self._idle_or("Cancel first, then undo."):
+            self._put(object_jobs.undo_job())
 
     def redo(self) -> None:
-        """Make the change again that was undone last."""
-        self._put(object_jobs.redo_job())
+        """Make the change again that was undone last; nothing is done while tracking."""
+        if self._idle_or("Cancel first, then redo."):
+            self._put(object_jobs.redo_job())
+
+    def _idle_or(self, advice: str) -> bool:
+        """Whether no pass is under way; else what to do first is said."""
+        if self.tracking:
+            self._warn(advice)  # no note: its line shows the progress now
+        return not self.tracking
 
     @property
     def undo_name(self) -> str | None:
@@ -574,8 +587,9 @@ class TrackController:
         self._put(exports.export_job(to, Path(path), self._kept_now()))
 
     def add_tracks(self) -> None:
-        """Add a Tracks layer with lineage."""
-        self._put(exports.tracks_job(self._kept_now()))
+        """Add a Tracks layer with lineage; raises `InputError` if it cannot have all axes."""
+        stage = self._open_stage()
+        self._put(exports.tracks_job(stage.image, stage.axes, self._kept_now()))
 
     # ---- the worker -------------------------------------------------------------------------
 
@@ -614,9 +628,8 @@ class TrackController:
 
     def finished(self) -> None:
         """Note that the worker has ended."""
-        if self._closing:
-            self._closing = False
-            self.close()
+        if self._farewell:
+            self._leave()
         self._tell_busy()
 
     def _on_passed(self, event: Passed) -> None:
@@ -653,9 +666,12 @@ class TrackController:
         self.problem.emit(text)
 
     def _on_found(self, event: Found) -> None:
-        if event.name == "tracks" and self.image is not None:
-            placed = exports.tracks_placement(self.image, event.value)
-            self.viewer.add_tracks(name=f"{self.image.name} tracks", **placed)
+        if event.name == "tracks" and self._stage is not None:
+            image, axes = self._stage.image, self._stage.axes
+            placed = exports.tracks_placement(image, axes, event.value)
+            active = self.viewer.layers.selection.active
+            self.viewer.add_tracks(name=f"{image.name} tracks", **placed)
+            self.viewer.layers.selection.active = active  # the tool stays in hand
         elif event.name == "divisions":
             self._proposals = event.value
             self._say_proposals()
