@@ -58,6 +58,28 @@ def test_davis_ids_are_palette_indices(tmp_path: Path) -> None:
     assert np.array_equal(labels_of(movie, 4), LABELS[4])
 
 
+def test_davis_names_without_leading_zeros(tmp_path: Path) -> None:
+    """2.jpg comes before 10.jpg, in the movie and in what is annotated; hidden files are none."""
+    movie, labels = discs(12)
+    write_davis(tmp_path, movie, labels)
+    for file in [*tmp_path.rglob("*.jpg"), *tmp_path.rglob("*.png")]:
+        file.rename(file.with_name(f"{int(file.stem)}{file.suffix}"))
+    (tmp_path / "JPEGImages/480p/clip/._0.jpg").write_bytes(b"of another system")
+    (found,) = find_movies([tmp_path])
+    assert found.runs == (tuple(range(12)),)
+    for t in range(12):
+        assert np.array_equal(labels_of(found, t), labels[t]), t
+    assert np.abs(found.open()[2][..., 0].astype(int) - movie[2]).mean() < 5
+
+
+def test_davis_names_with_a_dot(tmp_path: Path) -> None:
+    write_davis(tmp_path, MOVIE, LABELS)
+    for file in [*tmp_path.rglob("*.jpg"), *tmp_path.rglob("*.png")]:
+        file.rename(file.with_name(f"run.{file.name}"))
+    (found,) = find_movies([tmp_path])
+    assert np.array_equal(labels_of(found, 4), LABELS[4])
+
+
 def test_cell_tracking_masks_get_the_ids_of_their_markers(tmp_path: Path) -> None:
     write_cell_tracking(tmp_path, MOVIE, LABELS, outlined=[1, 2, 5])
     (movie,) = find_movies([tmp_path])

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.movies import Movie, open_movie
+from napari_sam_i2v.movies.sequence import frame_files
 from napari_sam_i2v.movies.truth import CellTrackingTruth, PictureTruth, StackTruth, Truth
 
 __all__ = ["LAYOUTS", "OwnMovie", "cell_tracking", "find_movies"]
@@ -154,9 +155,11 @@ def _davis(place: Path) -> Iterator[OwnMovie]:
     size = "480p" if "480p" in sizes else next(iter(sizes), "")
     clips = sorted(one for one in (pictures / size).iterdir() if one.is_dir()) if size else []
     for clip in clips:
-        frames = sorted(one for one in clip.iterdir() if one.suffix.lower() in (".jpg", ".jpeg"))
         masks = annotations / size / clip.name
-        files = tuple((masks / one.stem).with_suffix(".png") for one in frames)
+        if not masks.is_dir():
+            continue
+        # In the order in which the movie is opened: 2.jpg comes before 10.jpg.
+        files = tuple(masks / f"{one.stem}.png" for one in frame_files(clip))
         annotated = tuple(t for t, file in enumerate(files) if file.is_file())
         if annotated:
             yield OwnMovie(clip.name, clip, PictureTruth(masks, files), (annotated,))
