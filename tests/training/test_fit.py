@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from tests.network import tiny
 
+from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.network import SamI2V, checkpoints
 from napari_sam_i2v.network import config as configs
 from napari_sam_i2v.network.checkpoints import load_model
@@ -133,6 +136,83 @@ def test_a_finished_run_does_nothing_more(whole: Path, monkeypatch: pytest.Monke
     stop_after(monkeypatch, 0)
     after = load_file(run(whole))
     assert all(torch.equal(after[key], value) for key, value in before.items())
+
+
+def changed(**changes: Any) -> Recipe:
+    """The recipe with other values; `video__steps` is one of a table."""
+    recipe = RECIPE
+    for name, value in changes.items():
+        table, _, inner = name.rpartition("__")
+        if table:
+            value = dataclasses.replace(getattr(recipe, table), **{inner: value})
+        recipe = dataclasses.replace(recipe, **{table or name: value})
+    return recipe
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (changed(seed=4), "seed is 4, in that run 3"),
+        (changed(video__learning_rate=0.5), "video.learning_rate is 0.5, in that run 0.001"),
+        (changed(video__steps=1), "video.steps is 1, in that run 2"),
+        (changed(image__steps=3), "image.steps is 3, in that run 2"),
+        (changed(variant="sam-i2v-micro"), "variant is 'sam-i2v-micro', in that run 'tiny'"),
+    ],
+)
+def test_a_run_of_another_recipe_is_not_gone_on_with(
+    whole: Path, tmp_path: Path, recipe: Recipe, message: str
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    before = (folder / "video.safetensors").read_bytes()
+    with pytest.raises(InputError, match=f"another recipe: {message}.*choose another folder"):
+        run(folder, recipe)
+    assert (folder / "video.safetensors").read_bytes() == before
+
+
+def test_a_run_is_gone_on_with_longer_and_saved_less_often(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    run(folder, changed(checkpoint_every=7, data__workers=1, video__steps=3))
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] == 3
+
+
+def test_a_checkpoint_of_before_recipes_were_kept_is_gone_on_with(
+    whole: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    del state["recipe"]
+    torch.save(state, folder / "checkpoint.pt")
+    again, wanted = load_file(run(folder)), load_file(whole / "video.safetensors")
+    assert all(torch.equal(again[key], value) for key, value in wanted.items())
+    torch.save(state, folder / "checkpoint.pt")
+    with pytest.raises(InputError, match="does not fit the network sam-i2v-micro"):
+        run(folder, changed(variant="sam-i2v-micro"))
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: path.write_bytes(b"abc"), "damaged"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "damaged"),
+        (lambda path: torch.save({"model": {}}, path), "lacks average, optimizer, stage, step"),
+        (lambda path: torch.save([1], path), "holds a list"),
+        (lambda path: torch.save({"model": Stopped()}, path), "other things"),
+    ],
+)
+def test_a_checkpoint_that_is_none(
+    whole: Path, tmp_path: Path, write: Callable[[Path], object], message: str
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    write(folder / "checkpoint.pt")
+    with pytest.raises(InputError, match=rf"checkpoint.pt.*{message}.*delete that file") as raised:
+        run(folder)
+    assert "weights_only" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(InputError, match=r"must be a folder.*choose another"):
+        run(tmp_path / "run")
 
 
 def test_another_seed_gives_other_weights(whole: Path, tmp_path: Path) -> None:

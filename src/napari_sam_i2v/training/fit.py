@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,13 @@ from napari_sam_i2v.training.beginning import (
 from napari_sam_i2v.training.forward import Outcome, image_step
 from napari_sam_i2v.training.pool import step_batches
 from napari_sam_i2v.training.recipe import Recipe, Stage, StagePlan
+from napari_sam_i2v.training.run_folder import (
+    make_folder,
+    plain_recipe,
+    read_checkpoint,
+    unfit,
+    write_checkpoint,
+)
 from napari_sam_i2v.training.samples import Batch
 
 __all__ = ["export_weights", "train"]
@@ -71,9 +78,14 @@ def train(
         As for `resolve_device` and `resolve_precision`; bf16 suits recent CPUs too.
     quiet
         Log to the file only.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be used, or holds something else than a run with this recipe.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     place = resolve_device(device)
     mode = resolve_precision(precision, place)
     run = _setup(recipe, folder, place)
@@ -85,22 +97,26 @@ def train(
             run = _enter(recipe, run.model, run.average, stage, plan)
         with _Log(folder / "log.jsonl", quiet=quiet) as log:
             _fit(recipe, plan, run, folder, log, lambda: autocast(place, mode))
-        _save(run, folder)
+        _save(run, folder, recipe)
         export_weights(run.average, folder / f"{stage}.safetensors", recipe)
     return folder / "video.safetensors"
 
 
 def _setup(recipe: Recipe, folder: Path, place: torch.device) -> _Run:
+    state = read_checkpoint(folder, recipe)
     model = _new_model(recipe).to(place)
     run = _enter(recipe, model, _copy(model), "image", recipe.image)
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=place, weights_only=True)
-        if state["stage"] == "video":
-            run = _enter(recipe, model, run.average, "video", recipe.video)
+    if state is None:
+        return run
+    if state["stage"] == "video":
+        run = _enter(recipe, model, run.average, "video", recipe.video)
+    try:
         run.model.load_state_dict(state["model"])
         run.optimizer.load_state_dict(state["optimizer"])
-        run.average, run.step = state["average"], state["step"]
+        run.average = {name: state["average"][name].to(place) for name in run.average}
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
+        raise unfit(folder, f"it does not fit the network {recipe.variant}") from None
+    run.step = state["step"]
     return run
 
 
@@ -168,7 +184,7 @@ def _fit(
         log.write(run.stage, run.step, outcome, time.monotonic() - started)
         started = time.monotonic()
         if run.step % recipe.checkpoint_every == 0:
-            _save(run, folder)
+            _save(run, folder, recipe)
             export_weights(run.average, folder / f"{run.stage}.safetensors", recipe)
 
 
@@ -199,7 +215,7 @@ def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _save(run: _Run, folder: Path) -> None:
+def _save(run: _Run, folder: Path, recipe: Recipe) -> None:
     state = {
         "model": run.model.state_dict(),
         "average": run.average,
@@ -207,9 +223,7 @@ def _save(run: _Run, folder: Path) -> None:
         "stage": run.stage,
         "step": run.step,
     }
-    part = folder / "checkpoint.part"
-    torch.save(state, part)
-    part.replace(folder / "checkpoint.pt")
+    write_checkpoint(state, folder, recipe)
 
 
 def export_weights(state: dict[str, torch.Tensor], path: Path, recipe: Recipe) -> None:
@@ -221,18 +235,9 @@ def export_weights(state: dict[str, torch.Tensor], path: Path, recipe: Recipe) -
         name: (value.half() if value.ndim > 1 else value).contiguous().cpu()
         for name, value in state.items()
     }
-    metadata = {"variant": recipe.variant, "recipe": json.dumps(_without_folders(recipe))}
+    metadata = {"variant": recipe.variant, "recipe": json.dumps(plain_recipe(recipe))}
     save_file(tensors, path, metadata=metadata)
     path.chmod(0o644)  # as other files; safetensors writes them for the owner alone
-
-
-def _without_folders(recipe: Recipe) -> dict[str, Any]:
-    """Recipe as plain values; of files and folders the names alone: weights are passed on."""
-    values = asdict(recipe)
-    for name in ("weights", "image_weights"):
-        values[name] = Path(values[name]).name
-    values["data"]["folders"] = [Path(folder).name for folder in recipe.data.folders]
-    return values
 
 
 class _Log:
