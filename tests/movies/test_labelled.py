@@ -153,6 +153,24 @@ def test_labels_of_another_shape(tmp_path: Path) -> None:
         find_movies([tmp_path / "c"])
 
 
+def test_labels_of_another_shape_on_a_later_frame(tmp_path: Path) -> None:
+    write_davis(tmp_path / "a", MOVIE, LABELS)
+    Image.fromarray(LABELS[3, :50].astype(np.uint8)).save(
+        tmp_path / "a/Annotations/480p/clip/00003.png"
+    )
+    with pytest.raises(InputError, match=r"00003.png has labels of shape \(50, 96\)"):
+        find_movies([tmp_path / "a"])
+    (tmp_path / "a/Annotations/480p/clip/00003.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"00003.png is no picture"):
+        find_movies([tmp_path / "a"])
+    write_cell_tracking(tmp_path / "b", MOVIE, LABELS, outlined=[1, 2], markers=False)
+    tifffile.imwrite(tmp_path / "b/01_GT/SEG/man_seg002.tif", LABELS[2, :50])
+    own = OwnMovies([tmp_path / "b"], seed=0, frames=4, size=96)
+    with pytest.raises(InputError, match=r"01_GT has labels of shape \(50, 96\) on frame 2"):
+        for n in range(20):
+            own.draw(n)
+
+
 def test_labels_that_are_no_ids(tmp_path: Path) -> None:
     write_tiff(tmp_path / "a", MOVIE, LABELS.astype(np.float32))
     with pytest.raises(InputError, match="whole numbers"):

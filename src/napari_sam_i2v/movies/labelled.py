@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.movies import Movie, open_movie
 from napari_sam_i2v.movies.sequence import frame_files
@@ -102,12 +104,29 @@ def _check(movie: OwnMovie) -> None:
             f"{movie.truth.path} has labels of frame {last}, but {movie.path} has only "
             f"{len(frames)} frames (the first is 0)."
         )
+    if isinstance(movie.truth, PictureTruth):
+        _check_sizes(movie, movie.truth, frames.shape[1:3])
     labels, _ = movie.truth.read(movie.runs[0][0])
     if labels.shape != frames.shape[1:3]:
         raise InputError(
             f"{movie.truth.path} has labels of shape {labels.shape}, {movie.path} frames of "
             f"shape {frames.shape[1:3]}: both must have one shape (Y, X)."
         )
+
+
+def _check_sizes(movie: OwnMovie, truth: PictureTruth, shape: tuple[int, ...]) -> None:
+    """Refuse pictures of another shape; only their headers are read."""
+    for file in (truth.files[t] for run in movie.runs for t in run):
+        try:
+            with Image.open(file) as picture:
+                found = picture.size[::-1]
+        except OSError as error:
+            raise InputError(f"{file} is no picture, truncated or damaged: {error}.") from None
+        if found != shape:
+            raise InputError(
+                f"{file} has labels of shape {found}, {movie.path} frames of shape {shape}: both "
+                "must have one shape (Y, X)."
+            )
 
 
 # ---- TIFF pairs ------------------------------------------------------------------------------
