@@ -243,6 +243,26 @@ def test_steps_that_explode_are_left_out(tmp_path: Path, monkeypatch: pytest.Mon
     assert all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point())
 
 
+@pytest.mark.parametrize("value", [float("nan"), 1e6])
+def test_what_has_diverged_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    """Not as weights, and not as a checkpoint: 1e6 is too large for half precision."""
+    original = fit._update
+
+    def update(recipe: Recipe, plan: StagePlan, run: Any, outcome: Any) -> None:
+        original(recipe, plan, run, outcome)
+        if run.stage == "video":
+            run.average["sam_mask_decoder.iou_token.weight"].fill_(value)
+
+    monkeypatch.setattr(fit, "_update", update)
+    message = r"video.safetensors was not written: training diverged.*Lower learning_rate"
+    with pytest.raises(InputError, match=message):
+        run(tmp_path)
+    assert not (tmp_path / "video.safetensors").exists()
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["stage"] == "image"
+
+
 def test_export_halves_matrices_and_keeps_vectors(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     export_weights(dict(tiny.shared().state_dict()), path, RECIPE)

@@ -82,7 +82,8 @@ def train(
     Raises
     ------
     InputError
-        If the folder cannot be used, or holds something else than a run with this recipe.
+        If the folder cannot be used, or holds something else than a run with this recipe; if
+        training diverges.
     """
     folder = Path(folder)
     make_folder(folder)
@@ -97,8 +98,7 @@ def train(
             run = _enter(recipe, run.model, run.average, stage, plan)
         with _Log(folder / "log.jsonl", quiet=quiet) as log:
             _fit(recipe, plan, run, folder, log, lambda: autocast(place, mode))
-        _save(run, folder, recipe)
-        export_weights(run.average, folder / f"{stage}.safetensors", recipe)
+        _keep(run, folder, recipe)
     return folder / "video.safetensors"
 
 
@@ -184,8 +184,7 @@ def _fit(
         log.write(run.stage, run.step, outcome, time.monotonic() - started)
         started = time.monotonic()
         if run.step % recipe.checkpoint_every == 0:
-            _save(run, folder, recipe)
-            export_weights(run.average, folder / f"{run.stage}.safetensors", recipe)
+            _keep(run, folder, recipe)
 
 
 def _update(recipe: Recipe, plan: StagePlan, run: _Run, outcome: Outcome) -> None:
@@ -215,7 +214,9 @@ def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _save(run: _Run, folder: Path, recipe: Recipe) -> None:
+def _keep(run: _Run, folder: Path, recipe: Recipe) -> None:
+    """Write weights and checkpoint; the ones before stay if training has diverged."""
+    export_weights(run.average, folder / f"{run.stage}.safetensors", recipe)
     state = {
         "model": run.model.state_dict(),
         "average": run.average,
@@ -230,11 +231,22 @@ def export_weights(state: dict[str, torch.Tensor], path: Path, recipe: Recipe) -
     """Write weights as safetensors with variant and recipe in the metadata.
 
     Matrices and kernels are stored in half precision, which halves the file.
+
+    Raises
+    ------
+    InputError
+        If a value is not finite; nothing is written then.
     """
     tensors = {
         name: (value.half() if value.ndim > 1 else value).contiguous().cpu()
         for name, value in state.items()
     }
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise InputError(
+                f"{path} was not written: training diverged, {name} is no longer finite. Lower "
+                "learning_rate in the recipe, and begin anew in another folder."
+            )
     metadata = {"variant": recipe.variant, "recipe": json.dumps(plain_recipe(recipe))}
     save_file(tensors, path, metadata=metadata)
     path.chmod(0o644)  # as other files; safetensors writes them for the owner alone
