@@ -52,6 +52,17 @@ def run(folder: Path, recipe: Recipe = RECIPE) -> Path:
     return train(recipe, folder, device="cpu", precision="fp32", quiet=True)
 
 
+def changed(**changes: Any) -> Recipe:
+    """The recipe with other values; `video__steps` is one of a table."""
+    recipe = RECIPE
+    for name, value in changes.items():
+        table, _, inner = name.rpartition("__")
+        if table:
+            value = dataclasses.replace(getattr(recipe, table), **{inner: value})
+        recipe = dataclasses.replace(recipe, **{table or name: value})
+    return recipe
+
+
 def stop_after(monkeypatch: pytest.MonkeyPatch, updates: int) -> None:
     """Go down before update number `updates`, counted over both stages."""
     original, done = fit._update, [0]
@@ -116,6 +127,12 @@ def test_refinement_is_learnt_on_top_of_weights_of_before_there_was_any(
     assert change.abs().max() > 0
 
 
+def test_weights_of_another_variant(tmp_path: Path) -> None:
+    message = r'default is a sam-i2v-micro.* trains a tiny: set variant = "sam-i2v-micro"'
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, changed(weights="default", image__steps=0))
+
+
 @pytest.mark.parametrize("updates", [1, 3])
 def test_a_stopped_run_ends_with_the_same_weights(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int
@@ -136,17 +153,6 @@ def test_a_finished_run_does_nothing_more(whole: Path, monkeypatch: pytest.Monke
     stop_after(monkeypatch, 0)
     after = load_file(run(whole))
     assert all(torch.equal(after[key], value) for key, value in before.items())
-
-
-def changed(**changes: Any) -> Recipe:
-    """The recipe with other values; `video__steps` is one of a table."""
-    recipe = RECIPE
-    for name, value in changes.items():
-        table, _, inner = name.rpartition("__")
-        if table:
-            value = dataclasses.replace(getattr(recipe, table), **{inner: value})
-        recipe = dataclasses.replace(recipe, **{table or name: value})
-    return recipe
 
 
 @pytest.mark.parametrize(

@@ -102,3 +102,18 @@ def test_values_that_train_nothing_are_refused(tmp_path: Path, text: str, messag
 def test_steps_workers_and_new_movies_may_be_none(tmp_path: Path) -> None:
     recipe = read_recipe(write(tmp_path, "[image]\nsteps = 0\n[data]\nworkers = 0\nfresh = 0"))
     assert (recipe.image.steps, recipe.data.workers, recipe.data.fresh) == (0, 0, 0)
+
+
+def test_files_are_relative_to_the_recipe_or_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("USERPROFILE", "/home/ada")
+
+    def placed(text: str, name: str) -> Path:
+        return Path(getattr(read_recipe(write(tmp_path, f'{name} = "{text}"')), name))
+
+    assert placed("default", "weights") == Path("default")
+    assert placed("a.safetensors", "weights") == tmp_path / "a.safetensors"
+    for name in ("weights", "image_weights"):
+        assert placed("~/a.pt", name) == Path("/home/ada/a.pt")

@@ -127,6 +127,11 @@ def _new_model(recipe: Recipe) -> SamI2V:
     initialise(model)
     if recipe.weights:
         known = load_model(recipe.weights, variant=recipe.variant, device="cpu")
+        if known.config.name != recipe.variant:
+            raise InputError(
+                f"{recipe.weights} is a {known.config.name}, and the recipe trains a "
+                f'{recipe.variant}: set variant = "{known.config.name}", or give other weights.'
+            )
         # Refinement begins anew where the weights are of before there was any.
         model.load_state_dict({**model.state_dict(), **known.state_dict()})
         if recipe.image.steps and is_upgraded(model):

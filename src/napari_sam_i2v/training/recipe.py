@@ -193,14 +193,15 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
     """Take file names relative to the recipe's folder."""
 
     def place(file: str) -> str:
-        return str(folder / file) if Path(file).suffix else file
+        return str(folder / Path(file).expanduser())
 
-    folders = tuple(str(folder / Path(one).expanduser()) for one in recipe.data.folders)
+    # What has no suffix is the name of a model.
+    weights = place(recipe.weights) if Path(recipe.weights).suffix else recipe.weights
     return dataclasses.replace(
         recipe,
-        weights=place(recipe.weights),
-        image_weights=place(recipe.image_weights),
-        data=dataclasses.replace(recipe.data, folders=folders),
+        weights=weights,
+        image_weights=place(recipe.image_weights) if recipe.image_weights else "",
+        data=dataclasses.replace(recipe.data, folders=tuple(map(place, recipe.data.folders))),
     )
 
 
