@@ -200,6 +200,7 @@ def test_a_checkpoint_of_before_recipes_were_kept_is_gone_on_with(
     [
         (lambda path: path.write_bytes(b"abc"), "damaged"),
         (lambda path: path.write_bytes(path.read_bytes()[:5000]), "damaged"),
+        (lambda path: path.write_bytes(bytes(1000)), "other things"),
         (lambda path: torch.save({"model": {}}, path), "lacks average, optimizer, stage, step"),
         (lambda path: torch.save([1], path), "holds a list"),
         (lambda path: torch.save({"model": Stopped()}, path), "other things"),

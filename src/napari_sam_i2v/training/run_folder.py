@@ -71,9 +71,10 @@ def read_checkpoint(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:  # torch's own advice is to run what is in it
-        raise unfit(folder, "it holds other things than a checkpoint does") from None
     except Exception as error:  # of a damaged file, torch raises nearly anything
+        if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
+            # Torch's own advice is to run what is in it.
+            raise unfit(folder, "it holds other things than a checkpoint does") from None
         first = str(error).strip().splitlines()
         raise unfit(folder, first[0] if first else type(error).__name__) from None
     if not isinstance(state, dict):
