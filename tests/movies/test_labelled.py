@@ -48,6 +48,8 @@ def test_tiff_pairs_in_a_folder_and_its_subfolders(tmp_path: Path) -> None:
 def test_annotated_frames_are_those_listed(tmp_path: Path) -> None:
     (write_tiff(tmp_path, MOVIE, LABELS) / "annotated_frames.txt").write_text("4\n0\n2\n")
     assert find_movies([tmp_path])[0].runs == ((0, 2, 4),)
+    (tmp_path / "annotated_frames.txt").write_text("0\n5\n", encoding="utf-8-sig")
+    assert find_movies([tmp_path])[0].runs == ((0, 5),), "with a byte order mark"
 
 
 def test_davis_ids_are_palette_indices(tmp_path: Path) -> None:

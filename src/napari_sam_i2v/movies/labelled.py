@@ -156,7 +156,7 @@ def _pair(name: str, movie: Path, labels: Path, listed: Path) -> OwnMovie:
 
 
 def _listed(path: Path) -> list[int]:
-    words = path.read_text().split()
+    words = path.read_text(encoding="utf-8-sig").split()  # editors of Windows write a mark first
     if not words or not all(word.isdecimal() for word in words):
         raise InputError(f"{path} must list the annotated frames, one number from 0 up a line.")
     return sorted({int(word) for word in words})
