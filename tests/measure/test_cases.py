@@ -101,6 +101,27 @@ def test_equal_names_are_told_apart(tmp_path: Path) -> None:
     assert [case.name for case in cases] == ["x/cells", "y/cells", "more"]
 
 
+def test_equal_names_in_folders_of_equal_names(tmp_path: Path) -> None:
+    for top in ("x", "y"):
+        write_case(tmp_path / top / "movies" / "cells")
+        write_clip(tmp_path / top / "davis", "ant", palette=True)
+        movie, labels = discs(3)
+        write_cell_tracking(tmp_path / top / "ctc" / "hela", movie, labels, outlined=[0, 1])
+    folders = [tmp_path / top / kind for kind in ("movies", "davis", "ctc") for top in ("x", "y")]
+    names = [case.name for case in load_cases(folders)]
+    assert names == [
+        "x/movies/cells", "y/movies/cells", "x/davis/davis_ant", "y/davis/davis_ant",
+        "x/ctc/hela_01", "y/ctc/hela_01",
+    ]  # fmt: skip
+
+
+def test_what_no_folder_tells_apart_is_numbered(tmp_path: Path) -> None:
+    sizes = [write_clip(tmp_path, "ant", palette=True, size=size) for size in ("480p", "1080p")]
+    other = write_case(tmp_path / "davis_ant (2)")
+    names = [case.name for case in load_cases([other, *sizes])]
+    assert names == ["davis_ant (2)", "davis_ant", "davis_ant (3)"]
+
+
 def test_nothing_to_be_found_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no case: a case is a folder with movie\.tif"):
         find_cases([tmp_path])

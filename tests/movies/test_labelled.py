@@ -48,6 +48,8 @@ def test_tiff_pairs_in_a_folder_and_its_subfolders(tmp_path: Path) -> None:
 def test_annotated_frames_are_those_listed(tmp_path: Path) -> None:
     (write_tiff(tmp_path, MOVIE, LABELS) / "annotated_frames.txt").write_text("4\n0\n2\n")
     assert find_movies([tmp_path])[0].runs == ((0, 2, 4),)
+    (tmp_path / "annotated_frames.txt").write_text("0\n5\n", encoding="utf-8-sig")
+    assert find_movies([tmp_path])[0].runs == ((0, 5),), "with a byte order mark"
 
 
 def test_davis_ids_are_palette_indices(tmp_path: Path) -> None:
@@ -56,6 +58,28 @@ def test_davis_ids_are_palette_indices(tmp_path: Path) -> None:
     assert movie.runs == ((0, 1, 4),)
     assert movie.open().shape == (6, 96, 96, 3)
     assert np.array_equal(labels_of(movie, 4), LABELS[4])
+
+
+def test_davis_names_without_leading_zeros(tmp_path: Path) -> None:
+    """2.jpg comes before 10.jpg, in the movie and in what is annotated; hidden files are none."""
+    movie, labels = discs(12)
+    write_davis(tmp_path, movie, labels)
+    for file in [*tmp_path.rglob("*.jpg"), *tmp_path.rglob("*.png")]:
+        file.rename(file.with_name(f"{int(file.stem)}{file.suffix}"))
+    (tmp_path / "JPEGImages/480p/clip/._0.jpg").write_bytes(b"of another system")
+    (found,) = find_movies([tmp_path])
+    assert found.runs == (tuple(range(12)),)
+    for t in range(12):
+        assert np.array_equal(labels_of(found, t), labels[t]), t
+    assert np.abs(found.open()[2][..., 0].astype(int) - movie[2]).mean() < 5
+
+
+def test_davis_names_with_a_dot(tmp_path: Path) -> None:
+    write_davis(tmp_path, MOVIE, LABELS)
+    for file in [*tmp_path.rglob("*.jpg"), *tmp_path.rglob("*.png")]:
+        file.rename(file.with_name(f"run.{file.name}"))
+    (found,) = find_movies([tmp_path])
+    assert np.array_equal(labels_of(found, 4), LABELS[4])
 
 
 def test_cell_tracking_masks_get_the_ids_of_their_markers(tmp_path: Path) -> None:
@@ -129,6 +153,24 @@ def test_labels_of_another_shape(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "c/01_GT/SEG/man_seg000.tif", LABELS[0, :50])
     with pytest.raises(InputError, match="one shape"):
         find_movies([tmp_path / "c"])
+
+
+def test_labels_of_another_shape_on_a_later_frame(tmp_path: Path) -> None:
+    write_davis(tmp_path / "a", MOVIE, LABELS)
+    Image.fromarray(LABELS[3, :50].astype(np.uint8)).save(
+        tmp_path / "a/Annotations/480p/clip/00003.png"
+    )
+    with pytest.raises(InputError, match=r"00003.png has labels of shape \(50, 96\)"):
+        find_movies([tmp_path / "a"])
+    (tmp_path / "a/Annotations/480p/clip/00003.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"00003.png is no picture"):
+        find_movies([tmp_path / "a"])
+    write_cell_tracking(tmp_path / "b", MOVIE, LABELS, outlined=[1, 2], markers=False)
+    tifffile.imwrite(tmp_path / "b/01_GT/SEG/man_seg002.tif", LABELS[2, :50])
+    own = OwnMovies([tmp_path / "b"], seed=0, frames=4, size=96)
+    with pytest.raises(InputError, match=r"01_GT has labels of shape \(50, 96\) on frame 2"):
+        for n in range(20):
+            own.draw(n)
 
 
 def test_labels_that_are_no_ids(tmp_path: Path) -> None:

@@ -135,8 +135,11 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path, name: str) -> N
     mark = tmp_path / "was-run"
     path = tmp_path / name
     torch.save({"model": {"a": torch.zeros(1)}, "more": Attack(mark)}, path)
-    with pytest.raises(CheckpointError, match="nothing but tensors"):
+    told = "nothing but" if name.endswith(".safetensors") else "Python objects besides tensors"
+    with pytest.raises(CheckpointError, match=told) as raised:
         load_model(path, device="cpu")
+    assert "weights_only" not in str(raised.value), "torch's advice is to run it"
+    assert ("download" in str(raised.value)) == name.endswith(".safetensors")
     path.write_bytes(pickle.dumps(Attack(mark)))
     with pytest.raises(CheckpointError):
         load_model(path, device="cpu")
@@ -192,6 +195,38 @@ def test_content_that_is_no_dict_of_tensors(tmp_path: Path, content: Any) -> Non
     torch.save(content, path)
     with pytest.raises(CheckpointError, match="must hold a dict of tensors"):
         load_model(path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"a": torch.zeros(1), "epoch": 3, "name": "x"}, "'epoch' is of type int"),
+        ({"model": {"a": torch.zeros(1), "_step": 3}}, "'_step' is of type int"),
+        ({"state_dict": {"a": torch.zeros(1)}}, "'state_dict' is of type dict"),
+        ({0: torch.zeros(1)}, "its key 0 is no text"),
+        ({"model": None}, "it holds NoneType"),
+    ],
+)
+def test_what_is_no_tensor_is_named(tmp_path: Path, content: Any, message: str) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=f"{message}. Save the weights alone"):
+        load_model(path, device="cpu")
+
+
+@pytest.mark.parametrize("content", [bytes(1000), b"<!doctype html>", pickle.dumps([1, 2])])
+def test_torch_is_not_quoted_on_files_of_other_kinds(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"of another kind.*download it again") as raised:
+        load_model(path, device="cpu")
+    assert "weights_only" not in str(raised.value)
+
+
+def test_a_downloaded_model_that_was_deleted(tmp_path: Path) -> None:
+    (tmp_path / "sam-i2v.sha256").write_text(f"{'0' * 64}  sam-i2v.pt\n")
+    with pytest.raises(CheckpointError, match="There is no weights file"):
+        load_model(tmp_path / "sam-i2v.pt")
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from tests.network import tiny
 
+from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.network import SamI2V, checkpoints
 from napari_sam_i2v.network import config as configs
 from napari_sam_i2v.network.checkpoints import load_model
@@ -47,6 +50,17 @@ class Stopped(Exception):
 
 def run(folder: Path, recipe: Recipe = RECIPE) -> Path:
     return train(recipe, folder, device="cpu", precision="fp32", quiet=True)
+
+
+def changed(**changes: Any) -> Recipe:
+    """The recipe with other values; `video__steps` is one of a table."""
+    recipe = RECIPE
+    for name, value in changes.items():
+        table, _, inner = name.rpartition("__")
+        if table:
+            value = dataclasses.replace(getattr(recipe, table), **{inner: value})
+        recipe = dataclasses.replace(recipe, **{table or name: value})
+    return recipe
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, updates: int) -> None:
@@ -113,6 +127,12 @@ def test_refinement_is_learnt_on_top_of_weights_of_before_there_was_any(
     assert change.abs().max() > 0
 
 
+def test_weights_of_another_variant(tmp_path: Path) -> None:
+    message = r'default is a sam-i2v-micro.* trains a tiny: set variant = "sam-i2v-micro"'
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, changed(weights="default", image__steps=0))
+
+
 @pytest.mark.parametrize("updates", [1, 3])
 def test_a_stopped_run_ends_with_the_same_weights(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int
@@ -133,6 +153,73 @@ def test_a_finished_run_does_nothing_more(whole: Path, monkeypatch: pytest.Monke
     stop_after(monkeypatch, 0)
     after = load_file(run(whole))
     assert all(torch.equal(after[key], value) for key, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (changed(seed=4), "seed is 4, in that run 3"),
+        (changed(video__learning_rate=0.5), "video.learning_rate is 0.5, in that run 0.001"),
+        (changed(video__steps=1), "video.steps is 1, in that run 2"),
+        (changed(image__steps=3), "image.steps is 3, in that run 2"),
+        (changed(variant="sam-i2v-micro"), "variant is 'sam-i2v-micro', in that run 'tiny'"),
+    ],
+)
+def test_a_run_of_another_recipe_is_not_gone_on_with(
+    whole: Path, tmp_path: Path, recipe: Recipe, message: str
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    before = (folder / "video.safetensors").read_bytes()
+    with pytest.raises(InputError, match=f"another recipe: {message}.*choose another folder"):
+        run(folder, recipe)
+    assert (folder / "video.safetensors").read_bytes() == before
+
+
+def test_a_run_is_gone_on_with_longer_and_saved_less_often(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    run(folder, changed(checkpoint_every=7, data__workers=1, video__steps=3))
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] == 3
+
+
+def test_a_checkpoint_of_before_recipes_were_kept_is_gone_on_with(
+    whole: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    del state["recipe"]
+    torch.save(state, folder / "checkpoint.pt")
+    again, wanted = load_file(run(folder)), load_file(whole / "video.safetensors")
+    assert all(torch.equal(again[key], value) for key, value in wanted.items())
+    torch.save(state, folder / "checkpoint.pt")
+    with pytest.raises(InputError, match="does not fit the network sam-i2v-micro"):
+        run(folder, changed(variant="sam-i2v-micro"))
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: path.write_bytes(b"abc"), "damaged"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "damaged"),
+        (lambda path: path.write_bytes(bytes(1000)), "other things"),
+        (lambda path: torch.save({"model": {}}, path), "lacks average, optimizer, stage, step"),
+        (lambda path: torch.save([1], path), "holds a list"),
+        (lambda path: torch.save({"model": Stopped()}, path), "other things"),
+    ],
+)
+def test_a_checkpoint_that_is_none(
+    whole: Path, tmp_path: Path, write: Callable[[Path], object], message: str
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    write(folder / "checkpoint.pt")
+    with pytest.raises(InputError, match=rf"checkpoint.pt.*{message}.*delete that file") as raised:
+        run(folder)
+    assert "weights_only" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(InputError, match=r"must be a folder.*choose another"):
+        run(tmp_path / "run")
 
 
 def test_another_seed_gives_other_weights(whole: Path, tmp_path: Path) -> None:
@@ -161,6 +248,26 @@ def test_steps_that_explode_are_left_out(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(fit, "image_step", explode)
     state = load_file(run(tmp_path))
     assert all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point())
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e6])
+def test_what_has_diverged_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    """Not as weights, and not as a checkpoint: 1e6 is too large for half precision."""
+    original = fit._update
+
+    def update(recipe: Recipe, plan: StagePlan, run: Any, outcome: Any) -> None:
+        original(recipe, plan, run, outcome)
+        if run.stage == "video":
+            run.average["sam_mask_decoder.iou_token.weight"].fill_(value)
+
+    monkeypatch.setattr(fit, "_update", update)
+    message = r"video.safetensors was not written: training diverged.*Lower learning_rate"
+    with pytest.raises(InputError, match=message):
+        run(tmp_path)
+    assert not (tmp_path / "video.safetensors").exists()
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["stage"] == "image"
 
 
 def test_export_halves_matrices_and_keeps_vectors(tmp_path: Path) -> None:

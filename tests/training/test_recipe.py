@@ -80,3 +80,40 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
 def test_values_of_a_wrong_kind_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError):
         read_recipe(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("checkpoint_every = 0", "checkpoint_every must be a whole number from 1 up, got 0"),
+        ("[image]\nsteps = 1\nbatch = 0", r"\[image\]: batch must be a whole number from 1 up"),
+        ("[video]\nsteps = 1\nframes = 0", r"\[video\]: frames must be a whole number from 1 up"),
+        ("[data]\nsize = 0", "size must be a whole number from 1 up"),
+        ("[data]\nkept = 0", "kept must be a whole number from 1 up"),
+        ("weight_decay = inf", "weight_decay must be a number from 0 up, got inf"),
+        ("[video]\nsteps = 1\nlearning_rate = nan", "learning_rate must be .*, got nan"),
+    ],
+)
+def test_values_that_train_nothing_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_recipe(write(tmp_path, text))
+
+
+def test_steps_workers_and_new_movies_may_be_none(tmp_path: Path) -> None:
+    recipe = read_recipe(write(tmp_path, "[image]\nsteps = 0\n[data]\nworkers = 0\nfresh = 0"))
+    assert (recipe.image.steps, recipe.data.workers, recipe.data.fresh) == (0, 0, 0)
+
+
+def test_files_are_relative_to_the_recipe_or_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("USERPROFILE", "/home/ada")
+
+    def placed(text: str, name: str) -> Path:
+        return Path(getattr(read_recipe(write(tmp_path, f'{name} = "{text}"')), name))
+
+    assert placed("default", "weights") == Path("default")
+    assert placed("a.safetensors", "weights") == tmp_path / "a.safetensors"
+    for name in ("weights", "image_weights"):
+        assert placed("~/a.pt", name) == Path("/home/ada/a.pt")

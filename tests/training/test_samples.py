@@ -7,12 +7,20 @@ import pytest
 from scipy import ndimage
 from tests.network import tiny
 
+from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.network.sam_i2v import IMAGE_MEAN, IMAGE_STD
 from napari_sam_i2v.propagation.view import View
 from napari_sam_i2v.training import samples
 from napari_sam_i2v.training.pool import RollingPool
 from napari_sam_i2v.training.recipe import DataPlan
-from napari_sam_i2v.training.samples import Movie8, _draw_frames, _follow, draw_batch, draw_sample
+from napari_sam_i2v.training.samples import (
+    Movie8,
+    _draw_frames,
+    _follow,
+    _from_an_object,
+    draw_batch,
+    draw_sample,
+)
 
 CONFIG = tiny.config(window_scale=2.5)
 
@@ -37,6 +45,26 @@ def test_shapes(frames: int, rgb: bool) -> None:
     assert sample.targets.shape == (frames, 1, 32, 32)
     assert sample.targets.dtype == np.float32
     assert 0 <= sample.targets.min() <= sample.targets.max() <= 1
+
+
+@pytest.mark.parametrize("shown", [1, 2, 3])
+def test_objects_in_the_middle_of_short_movies_alone(shown: int) -> None:
+    movie = moving(5)
+    movie.labels[np.arange(5) != shown] = 0
+    sample = draw_sample([movie], CONFIG, np.random.default_rng(0), frames=5)
+    assert sample.targets[0].max() >= 0.5
+    assert not sample.targets[1:].any()
+    _, steps, ids = _from_an_object([movie], 5, np.random.default_rng(0))
+    assert ids.tolist() == [3]
+    onward = range(shown, 5) if shown <= 2 else range(shown, -1, -1)
+    assert steps.tolist() == [*onward, *[onward[-1]] * (5 - len(onward))]
+
+
+def test_movies_that_show_nothing() -> None:
+    movie = moving(5)
+    movie.labels[:] = 0
+    with pytest.raises(InputError, match="No object of at least 12 pixels"):
+        draw_sample([movie], CONFIG, np.random.default_rng(0), frames=5)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -22,6 +22,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +136,8 @@ def load_cases(paths: Iterable[Path], *, note: Callable[[str], None] | None = No
     """Find and open the cases below some folders; see `find_cases` and `load_case`."""
     folders = find_cases(paths, note=note)
     cases = [load_case(folder) for folder in folders]
-    names = [case.name for case in cases]
-    return [
-        replace(case, name=f"{folder.parent.name}/{case.name}") if names.count(case.name) > 1
-        else case
-        for case, folder in zip(cases, folders, strict=True)
-    ]  # fmt: skip
+    named = _names([(case.name, _above(one)) for case, one in zip(cases, folders, strict=True)])
+    return [replace(case, name=name) for case, name in zip(cases, named, strict=True)]
 
 
 def find_cases(paths: Iterable[Path], *, note: Callable[[str], None] | None = None) -> list[Path]:
@@ -238,6 +235,43 @@ def _davis_path(clip: Path, part: str) -> Path:
 def _file(folder: Path, stem: str) -> Path | None:
     """The file `stem` of one of the known kinds, if it is there."""
     return next((p for s in SUFFIXES if (p := folder / f"{stem}{s}").exists()), None)
+
+
+# ---- naming -----------------------------------------------------------------------------------
+
+
+def _above(folder: Path) -> tuple[str, ...]:
+    """Names of the folders above what a case is named after."""
+    first = 2 if _is_davis(folder) else 1 if _is_sequence(folder) else 0
+    return folder.parents[first].parts[1:]
+
+
+def _names(cases: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
+    """Different names of cases: after as many of the folders above as tell equal ones apart."""
+    alike: dict[str, list[tuple[str, ...]]] = {}
+    for name, above in cases:
+        alike.setdefault(name, []).append(above)
+    depths = {name: _depth(above) for name, above in alike.items()}
+    found: dict[str, None] = {}
+    for name, above in cases:
+        depth = depths[name]
+        whole = "/".join((*_last(above, depth), name))
+        one, again = whole, 1
+        while one in found:  # one clip in two sizes, say
+            again += 1
+            one = f"{whole} ({again})"
+        found[one] = None
+    return list(found)
+
+
+def _last(parts: tuple[str, ...], number: int) -> tuple[str, ...]:
+    return parts[max(0, len(parts) - number) :]
+
+
+def _depth(above: Sequence[tuple[str, ...]]) -> int:
+    """Fewest last parts that tell as many apart as all of them do."""
+    wanted = len(set(above))
+    return next(depth for depth in count() if len({_last(one, depth) for one in above}) == wanted)
 
 
 # ---- opening ----------------------------------------------------------------------------------

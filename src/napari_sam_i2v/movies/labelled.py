@@ -13,8 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.movies import Movie, open_movie
+from napari_sam_i2v.movies.sequence import frame_files
 from napari_sam_i2v.movies.truth import CellTrackingTruth, PictureTruth, StackTruth, Truth
 
 __all__ = ["LAYOUTS", "OwnMovie", "cell_tracking", "find_movies"]
@@ -101,12 +104,29 @@ def _check(movie: OwnMovie) -> None:
             f"{movie.truth.path} has labels of frame {last}, but {movie.path} has only "
             f"{len(frames)} frames (the first is 0)."
         )
+    if isinstance(movie.truth, PictureTruth):
+        _check_sizes(movie, movie.truth, frames.shape[1:3])
     labels, _ = movie.truth.read(movie.runs[0][0])
     if labels.shape != frames.shape[1:3]:
         raise InputError(
             f"{movie.truth.path} has labels of shape {labels.shape}, {movie.path} frames of "
             f"shape {frames.shape[1:3]}: both must have one shape (Y, X)."
         )
+
+
+def _check_sizes(movie: OwnMovie, truth: PictureTruth, shape: tuple[int, ...]) -> None:
+    """Refuse pictures of another shape; only their headers are read."""
+    for file in (truth.files[t] for run in movie.runs for t in run):
+        try:
+            with Image.open(file) as picture:
+                found = picture.size[::-1]
+        except OSError as error:
+            raise InputError(f"{file} is no picture, truncated or damaged: {error}.") from None
+        if found != shape:
+            raise InputError(
+                f"{file} has labels of shape {found}, {movie.path} frames of shape {shape}: both "
+                "must have one shape (Y, X)."
+            )
 
 
 # ---- TIFF pairs ------------------------------------------------------------------------------
@@ -136,7 +156,7 @@ def _pair(name: str, movie: Path, labels: Path, listed: Path) -> OwnMovie:
 
 
 def _listed(path: Path) -> list[int]:
-    words = path.read_text().split()
+    words = path.read_text(encoding="utf-8-sig").split()  # editors of Windows write a mark first
     if not words or not all(word.isdecimal() for word in words):
         raise InputError(f"{path} must list the annotated frames, one number from 0 up a line.")
     return sorted({int(word) for word in words})
@@ -154,9 +174,11 @@ def _davis(place: Path) -> Iterator[OwnMovie]:
     size = "480p" if "480p" in sizes else next(iter(sizes), "")
     clips = sorted(one for one in (pictures / size).iterdir() if one.is_dir()) if size else []
     for clip in clips:
-        frames = sorted(one for one in clip.iterdir() if one.suffix.lower() in (".jpg", ".jpeg"))
         masks = annotations / size / clip.name
-        files = tuple((masks / one.stem).with_suffix(".png") for one in frames)
+        if not masks.is_dir():
+            continue
+        # In the order in which the movie is opened: 2.jpg comes before 10.jpg.
+        files = tuple(masks / f"{one.stem}.png" for one in frame_files(clip))
         annotated = tuple(t for t, file in enumerate(files) if file.is_file())
         if annotated:
             yield OwnMovie(clip.name, clip, PictureTruth(masks, files), (annotated,))

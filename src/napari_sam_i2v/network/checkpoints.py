@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 SHOWN_KEYS = 5
+OBJECTS = re.compile(r"global|allowlist|unrecognized function|TorchScript", re.IGNORECASE)
+"""What torch says of a file that holds more than tensors."""
 
 
 IMAGE_SAM_TABLE: tuple[tuple[str, str], ...] = (
@@ -112,6 +116,7 @@ def load_model(
         shape, and which variant would fit.
     """
     path, expected = _locate(str(name_or_path), variant, folder)
+    _expect_file(path)
     check_recorded(path)
     weights, stated = read_weights(path)
     wanted = expected or (stated if stated in VARIANTS else None) or _recognise(weights)
@@ -135,11 +140,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
     CheckpointError
         If the file is missing or damaged, or holds anything but tensors.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"There is no weights file {path}. Give a .safetensors or .pt file, or one of the "
-            f"names: {', '.join(MODELS)}."
-        )
+    _expect_file(path)
     try:
         if _is_safetensors(path):
             with safe_open(path, framework="pt") as file:
@@ -147,18 +148,53 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
                 return {key: file.get_tensor(key) for key in file.keys()}, stated  # noqa: SIM118
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of a damaged file, torch raises nearly anything
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"{path} cannot be read as weights ({first}). A complete .safetensors file, or a .pt "
-            "file with nothing but tensors in it, is required: download it again."
-        ) from None
+        raise CheckpointError(_unreadable(path, error)) from None
     weights = content.get("model", content) if isinstance(content, dict) else content
-    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise CheckpointError(
-            f"{path} must hold a dict of tensors (under 'model', as published); it holds "
-            f"{type(weights).__name__}."
-        )
+    _expect_tensors(path, weights)
     return weights, None
+
+
+def _expect_file(path: Path) -> None:
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no weights file {path}. Give a .safetensors or .pt file, or one of the "
+            f"names: {', '.join(MODELS)}."
+        )
+
+
+def _expect_tensors(path: Path, weights: Any) -> None:
+    """Refuse what is no dict of names and tensors, and say what of it is none."""
+    found = f"it holds {type(weights).__name__}"
+    if isinstance(weights, dict):
+        wrong = [(k, v) for k, v in weights.items() if not isinstance(v, Tensor)]
+        unnamed = [key for key in weights if not isinstance(key, str)]
+        if not (wrong or unnamed):
+            return
+        found = f"its key {unnamed[0]!r} is no text" if unnamed else ""
+        if wrong:
+            key, value = wrong[0]
+            found = f"{key!r} is of type {type(value).__name__}"
+    raise CheckpointError(
+        f"{path} must hold a dict of tensors by name (under 'model', as published); {found}. Save "
+        "the weights alone."
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """Say it in our own words where torch's advice is to run what is in a file."""
+    text = str(error).strip()
+    if not isinstance(error, OSError) and OBJECTS.search(text):  # those name the file
+        return (
+            f"{path} cannot be read as weights: it holds Python objects besides tensors, and is "
+            "not opened. Save the weights alone, a dict of tensors, as .safetensors or .pt."
+        )
+    if "weights_only" in text:
+        text = "it is damaged, or a file of another kind"
+    first = text.splitlines()[0] if text else type(error).__name__
+    return (
+        f"{path} cannot be read as weights ({first}). A complete .safetensors file, or a .pt file "
+        "with nothing but tensors in it, is required: download it again."
+    )
 
 
 def key_report(weights: Mapping[str, Tensor], variant: str) -> KeyReport:

@@ -86,7 +86,8 @@ class OwnMovies:
         which = int(rng.integers(len(self.movies)))
         movie = self.movies[which]
         steps = self._steps(movie, rng)
-        labels = _clear_labels(movie, steps)
+        frames, contrast = self._open(which)
+        labels = _clear_labels(movie, steps, frames.shape[1:3])
         around = labels[int(rng.integers(len(steps)))]
         ids, counts = np.unique(around, return_counts=True)
         ids = ids[(ids > 0) & (counts >= MIN_PIXELS)]
@@ -96,7 +97,6 @@ class OwnMovies:
         cut = np.stack([_reduced(plane[view.slices], self.size, labels=True) for plane in labels])
         if np.unique(cut[cut > 0], return_counts=True)[1].max(initial=0) < MIN_PIXELS:
             return None
-        frames, contrast = self._open(which)
         planes = [frames[t][view.slices] for t in steps]
         if contrast is not None:
             planes = [contrast.as_bytes(plane) for plane in planes]
@@ -133,9 +133,15 @@ class OwnMovies:
         return self.__dict__ | {"_opened": OrderedDict()}
 
 
-def _clear_labels(movie: OwnMovie, steps: Sequence[int]) -> NDArray[Any]:
+def _clear_labels(movie: OwnMovie, steps: Sequence[int], shape: tuple[int, ...]) -> NDArray[Any]:
     """Labels (T, Y, X), without the objects that were not outlined on all frames they are on."""
     planes, unclear = zip(*(movie.truth.read(t) for t in steps), strict=True)
+    for t, plane in zip(steps, planes, strict=True):
+        if plane.shape != shape:
+            raise InputError(
+                f"{movie.truth.path} has labels of shape {plane.shape} on frame {t}, {movie.path} "
+                f"frames of shape {shape}: both must have one shape (Y, X)."
+            )
     labels = np.stack(planes)
     doubtful = frozenset().union(*unclear)
     if doubtful:

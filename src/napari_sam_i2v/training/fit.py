@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,13 @@ from napari_sam_i2v.training.beginning import (
 from napari_sam_i2v.training.forward import Outcome, image_step
 from napari_sam_i2v.training.pool import step_batches
 from napari_sam_i2v.training.recipe import Recipe, Stage, StagePlan
+from napari_sam_i2v.training.run_folder import (
+    make_folder,
+    plain_recipe,
+    read_checkpoint,
+    unfit,
+    write_checkpoint,
+)
 from napari_sam_i2v.training.samples import Batch
 
 __all__ = ["export_weights", "train"]
@@ -71,9 +78,15 @@ def train(
         As for `resolve_device` and `resolve_precision`; bf16 suits recent CPUs too.
     quiet
         Log to the file only.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be used, or holds something else than a run with this recipe; if
+        training diverges.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     place = resolve_device(device)
     mode = resolve_precision(precision, place)
     run = _setup(recipe, folder, place)
@@ -85,22 +98,25 @@ def train(
             run = _enter(recipe, run.model, run.average, stage, plan)
         with _Log(folder / "log.jsonl", quiet=quiet) as log:
             _fit(recipe, plan, run, folder, log, lambda: autocast(place, mode))
-        _save(run, folder)
-        export_weights(run.average, folder / f"{stage}.safetensors", recipe)
+        _keep(run, folder, recipe)
     return folder / "video.safetensors"
 
 
 def _setup(recipe: Recipe, folder: Path, place: torch.device) -> _Run:
+    state = read_checkpoint(folder, recipe)
     model = _new_model(recipe).to(place)
     run = _enter(recipe, model, _copy(model), "image", recipe.image)
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=place, weights_only=True)
-        if state["stage"] == "video":
-            run = _enter(recipe, model, run.average, "video", recipe.video)
+    if state is None:
+        return run
+    if state["stage"] == "video":
+        run = _enter(recipe, model, run.average, "video", recipe.video)
+    try:
         run.model.load_state_dict(state["model"])
         run.optimizer.load_state_dict(state["optimizer"])
-        run.average, run.step = state["average"], state["step"]
+        run.average = {name: state["average"][name].to(place) for name in run.average}
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
+        raise unfit(folder, f"it does not fit the network {recipe.variant}") from None
+    run.step = state["step"]
     return run
 
 
@@ -111,6 +127,11 @@ def _new_model(recipe: Recipe) -> SamI2V:
     initialise(model)
     if recipe.weights:
         known = load_model(recipe.weights, variant=recipe.variant, device="cpu")
+        if known.config.name != recipe.variant:
+            raise InputError(
+                f"{recipe.weights} is a {known.config.name}, and the recipe trains a "
+                f'{recipe.variant}: set variant = "{known.config.name}", or give other weights.'
+            )
         # Refinement begins anew where the weights are of before there was any.
         model.load_state_dict({**model.state_dict(), **known.state_dict()})
         if recipe.image.steps and is_upgraded(model):
@@ -168,8 +189,7 @@ def _fit(
         log.write(run.stage, run.step, outcome, time.monotonic() - started)
         started = time.monotonic()
         if run.step % recipe.checkpoint_every == 0:
-            _save(run, folder)
-            export_weights(run.average, folder / f"{run.stage}.safetensors", recipe)
+            _keep(run, folder, recipe)
 
 
 def _update(recipe: Recipe, plan: StagePlan, run: _Run, outcome: Outcome) -> None:
@@ -199,7 +219,9 @@ def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _save(run: _Run, folder: Path) -> None:
+def _keep(run: _Run, folder: Path, recipe: Recipe) -> None:
+    """Write weights and checkpoint; the ones before stay if training has diverged."""
+    export_weights(run.average, folder / f"{run.stage}.safetensors", recipe)
     state = {
         "model": run.model.state_dict(),
         "average": run.average,
@@ -207,32 +229,32 @@ def _save(run: _Run, folder: Path) -> None:
         "stage": run.stage,
         "step": run.step,
     }
-    part = folder / "checkpoint.part"
-    torch.save(state, part)
-    part.replace(folder / "checkpoint.pt")
+    write_checkpoint(state, folder, recipe)
 
 
 def export_weights(state: dict[str, torch.Tensor], path: Path, recipe: Recipe) -> None:
     """Write weights as safetensors with variant and recipe in the metadata.
 
     Matrices and kernels are stored in half precision, which halves the file.
+
+    Raises
+    ------
+    InputError
+        If a value is not finite; nothing is written then.
     """
     tensors = {
         name: (value.half() if value.ndim > 1 else value).contiguous().cpu()
         for name, value in state.items()
     }
-    metadata = {"variant": recipe.variant, "recipe": json.dumps(_without_folders(recipe))}
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise InputError(
+                f"{path} was not written: training diverged, {name} is no longer finite. Lower "
+                "learning_rate in the recipe, and begin anew in another folder."
+            )
+    metadata = {"variant": recipe.variant, "recipe": json.dumps(plain_recipe(recipe))}
     save_file(tensors, path, metadata=metadata)
     path.chmod(0o644)  # as other files; safetensors writes them for the owner alone
-
-
-def _without_folders(recipe: Recipe) -> dict[str, Any]:
-    """Recipe as plain values; of files and folders the names alone: weights are passed on."""
-    values = asdict(recipe)
-    for name in ("weights", "image_weights"):
-        values[name] = Path(values[name]).name
-    values["data"]["folders"] = [Path(folder).name for folder in recipe.data.folders]
-    return values
 
 
 class _Log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ Stage = Literal["image", "video"]
 Arm = Literal["full", "no-prompt", "hand-over", "hand-over-image"]
 """What of the paper a video step trains, for the ablation."""
 OWN_SHARE = 0.5
+FROM_ONE = ("batch", "checkpoint_every", "frames", "kept", "size")
+"""Numbers that may not be 0: nothing would be drawn, or nothing kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,14 +193,15 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
     """Take file names relative to the recipe's folder."""
 
     def place(file: str) -> str:
-        return str(folder / file) if Path(file).suffix else file
+        return str(folder / Path(file).expanduser())
 
-    folders = tuple(str(folder / Path(one).expanduser()) for one in recipe.data.folders)
+    # What has no suffix is the name of a model.
+    weights = place(recipe.weights) if Path(recipe.weights).suffix else recipe.weights
     return dataclasses.replace(
         recipe,
-        weights=place(recipe.weights),
-        image_weights=place(recipe.image_weights),
-        data=dataclasses.replace(recipe.data, folders=folders),
+        weights=weights,
+        image_weights=place(recipe.image_weights) if recipe.image_weights else "",
+        data=dataclasses.replace(recipe.data, folders=tuple(map(place, recipe.data.folders))),
     )
 
 
@@ -223,7 +227,7 @@ def _build(kind: type, content: Any, where: str) -> Any:
 
 
 def _check_value(built: Any, name: str, where: str) -> None:
-    """Check that a value has its field's type, and that numbers are not negative."""
+    """Check that a value has its field's type, and that numbers are finite and large enough."""
     value = getattr(built, name)
     wanted = next(str(f.type) for f in dataclasses.fields(built) if f.name == name)
     wanted = wanted.removesuffix(" | None")
@@ -237,9 +241,11 @@ def _check_value(built: Any, name: str, where: str) -> None:
         "str": isinstance(value, str),
         "tuple[str, ...]": isinstance(value, tuple) and all(isinstance(v, str) for v in value),
     }.get(wanted, True)
-    if not right or (number and value < 0):
+    least = 1 if name in FROM_ONE else 0
+    # TOML knows nan and inf.
+    if not right or (number and not (math.isfinite(value) and value >= least)):
         kind = {
-            "int": "whole number from 0 up",
+            "int": f"whole number from {least} up",
             "float": "number from 0 up",
             "str": "text",
             "tuple[str, ...]": "list of texts",

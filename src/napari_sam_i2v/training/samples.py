@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.network.config import SamI2VConfig
 from napari_sam_i2v.network.temporal import clip_indices
 from napari_sam_i2v.propagation.frames import estimate_contrast, normalise
@@ -24,6 +25,8 @@ __all__ = ["Batch", "Movie8", "draw_batch", "draw_bytes", "draw_sample", "moved"
 TARGET_SHARE = 2
 """Targets are made at the network's input size divided by this."""
 MIN_PIXELS = 12
+TRIES = 200
+"""Draws before frames are chosen by where the objects are."""
 JITTERY = 0.2
 """Share of samples whose window is placed badly, as after a bad answer."""
 AWAY = 0.15
@@ -117,17 +120,24 @@ def draw_sample(
     """Draw one object, some frames, and the windows a tracker would look through.
 
     Frames may be strided and reversed in time. The first frame always shows the object.
+
+    Raises
+    ------
+    InputError
+        If no frame of the movies shows any.
     """
-    while True:
+    for _ in range(TRIES):
         movie = movies[int(rng.integers(len(movies)))]
         # A prompt may come in the middle of a movie: the first clip then has a past.
         past = config.clip_length - 1 if rng.random() < 0.5 else 0
         past = min(past, max(0, len(movie.frames) - frames))
         steps = _draw_frames(len(movie.frames), frames + past, rng)
-        ids, counts = np.unique(movie.labels[steps[past]], return_counts=True)
-        ids = ids[(ids > 0) & (counts >= MIN_PIXELS)]
+        ids = _shown(movie, steps[past])
         if len(ids):
             break
+    else:
+        movie, steps, ids = _from_an_object(movies, frames, rng)
+        past = 0
     masks = movie.labels[steps[past:]] == rng.choice(ids)
     views, placed = _follow(movie.frames[steps[past:]], masks, config, rng)
     turn, flip = int(rng.integers(4)), bool(rng.integers(2))
@@ -144,6 +154,33 @@ def draw_sample(
         _oriented(filtered(np.stack(clips)), turn, flip),
         _oriented(np.stack(targets), turn, flip),
         _oriented_moves(moved(views, placed), turn, flip),
+    )
+
+
+def _shown(movie: Movie8, t: int) -> NDArray[Any]:
+    """Ids of the objects that are large enough on a frame."""
+    ids, counts = np.unique(movie.labels[t], return_counts=True)
+    return ids[(ids > 0) & (counts >= MIN_PIXELS)]
+
+
+def _from_an_object(
+    movies: Sequence[Movie8], wanted: int, rng: np.random.Generator
+) -> tuple[Movie8, NDArray[np.intp], NDArray[Any]]:
+    """A movie, frames of it from one that shows objects towards the farther end, and their ids.
+
+    For short movies with objects in the middle alone, where drawn frames never begin.
+    """
+    for which in rng.permutation(len(movies)):
+        movie = movies[which]
+        last = len(movie.labels) - 1
+        for t in rng.permutation(last + 1):
+            ids = _shown(movie, t)
+            if len(ids):
+                onward = np.arange(wanted) if last - t >= t else -np.arange(wanted)
+                return movie, np.clip(t + onward, 0, last), ids
+    raise InputError(
+        f"No object of at least {MIN_PIXELS} pixels is on any frame of the {len(movies)} movies "
+        "that training draws from: check the labels, or raise size under [data]."
     )
 
 
