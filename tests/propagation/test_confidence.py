@@ -44,6 +44,13 @@ def test_areas_are_those_in_the_labels() -> None:
     assert np.isnan(table.area(1)[1])
 
 
+def test_areas_are_counted_among_labels_that_are_no_object_ids() -> None:
+    table, labels = ConfidenceTable(1), np.array([[-1, 1, 1, 2_000_000_000]])
+    table.note(0, {1: mask(1.0, 0.9)})
+    table.recount(0, labels)
+    assert table.area(1)[0] == 2
+
+
 def test_doubtful_answers_come_in_the_order_of_frames(table: ConfidenceTable) -> None:
     assert [(o.frame, o.object_id) for o in table.doubtful()] == [(0, 7), (1, 2), (3, 2)]
     assert [(o.frame, o.object_id) for o in table.doubtful(below=0.2)] == [(3, 2)]

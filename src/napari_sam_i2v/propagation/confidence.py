@@ -96,7 +96,9 @@ class ConfidenceTable:
 
     def recount(self, frame: int, labels: NDArray[np.integer[Any]]) -> None:
         """Take areas from the labels (Y, X) of a frame that no answer has changed."""
-        areas = np.bincount(labels.ravel(), minlength=max(self._tables, default=0) + 1)
+        most = max(self._tables, default=0)
+        known = labels[(labels > 0) & (labels <= most)]  # labels may hold what are no ids of ours
+        areas = np.bincount(known, minlength=most + 1)
         for object_id, table in self._tables.items():
             if np.isfinite(table[frame, 0]):
                 table[frame, 2] = areas[object_id]
