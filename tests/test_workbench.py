@@ -428,6 +428,32 @@ def test_locks_refuse_prompts_and_paint(bench: Workbench) -> None:
         bench.remove([1])
 
 
+def test_a_stroke_over_two_objects_is_one_step_to_undo(bench: Workbench) -> None:
+    list(bench.propagate("forward"))
+    before, was = planes(bench), facts(bench)
+    erased = np.zeros_like(before[4])
+    bench.folder.labels[4] = erased
+    bench.paint([1, 2], 4, before=before[4])
+    assert [status.absent for status in bench.status()] == [(4,), (4,)]
+    bench.undo()
+    assert facts(bench) == was
+    bench.redo()
+    assert not planes(bench)[4].any()
+    assert [status.absent for status in bench.status()] == [(4,), (4,)]
+
+
+def test_here_again_is_refused_whole_where_a_locked_frame_would_change(bench: Workbench) -> None:
+    list(bench.propagate("forward"))
+    bench.mark_absent([1], 3)
+    bench.lock_frames([5], locked=True)
+    bench.session.prompts.clear(1, 0)  # "not here" is all that is said of it
+    before, undone = facts(bench), bench.history.undo_name
+    with pytest.raises(PromptError, match="Frame 5 is locked"):
+        bench.mark_absent([1], 3, absent=False)
+    assert facts(bench) == before
+    assert bench.history.undo_name == undone
+
+
 def test_nothing_is_erased_from_a_locked_frame(bench: Workbench) -> None:
     list(bench.propagate("forward"))
     bench.lock_frames([5], locked=True)

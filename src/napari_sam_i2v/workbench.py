@@ -121,8 +121,8 @@ class Workbench:
             If the prompt does not fit, or object or frame are locked.
         """
         self.session.locks.check_free([object_id], [frame])
-        if not rounds and {*self.session.prompts.frames(object_id)} == {frame}:
-            self.session.check_erasable(object_id)  # the object goes with its last prompt
+        if not rounds:
+            self._check_last_prompt(object_id, frame)
         name = f"prompt of object {object_id}" if rounds else f"removal of a prompt of {object_id}"
         with self.history.step(name, [object_id]):
             written = self._replace(object_id, frame, rounds, wanted)
@@ -147,6 +147,8 @@ class Workbench:
                     f"Object {object_id} is pointed at on no frame but {frame}: first click on it "
                     "on another one, or delete it."
                 )
+            if not absent:
+                self._check_last_prompt(object_id, frame)
         nobody = np.zeros(self._labels.shape[1:], bool)
         word = "“not here” of" if absent else "“here again” of"
         with self.history.step(f"{word} {_listed(objects)}", objects):
@@ -154,6 +156,11 @@ class Workbench:
                 mark = [Prompt(object_id, frame, mask=nobody)] if absent else []
                 self._replace(object_id, frame, mark)
         self.save()
+
+    def _check_last_prompt(self, object_id: int, frame: int) -> None:
+        """Check that an object may be erased, if it goes with its prompts on a frame."""
+        if {*self.session.prompts.frames(object_id)} == {frame}:
+            self.session.check_erasable(object_id)
 
     def _replace(
         self, object_id: int, frame: int, rounds: Sequence[Prompt],
@@ -167,17 +174,23 @@ class Workbench:
         self._erase_answer(object_id, frame)
         return None
 
-    def paint(self, object_id: int, frame: int, *, before: NDArray[Any] | None = None) -> None:
-        """Take an object's pixels, as the labels have them now, for its mask prompt on a frame.
+    def paint(
+        self, objects: int | Sequence[int], frame: int, *, before: NDArray[Any] | None = None
+    ) -> None:
+        """Take objects' pixels, as the labels have them now, for their mask prompts on a frame.
 
-        `before` (Y, X) is what the plane was, to undo it.
+        One step to undo, whatever the number of objects. `before` (Y, X) is what the plane was, to
+        undo it.
         """
-        self.session.locks.check_free([object_id], [frame])
-        mask = self._labels[frame] == object_id
-        with self.history.step(f"painting of object {object_id}", [object_id]) as step:
+        chosen = [objects] if isinstance(objects, int) else list(objects)
+        self.session.locks.check_free(chosen, [frame])
+        now = self._labels[frame]
+        prompts = [Prompt(object_id, frame, mask=now == object_id) for object_id in chosen]
+        with self.history.step(f"painting of {_listed(chosen)}", chosen) as step:
             if before is not None:
-                step.note(frame, before, self._labels[frame])
-            self._replace(object_id, frame, [Prompt(object_id, frame, mask=mask)])
+                step.note(frame, before, now)
+            for prompt in prompts:
+                self._replace(prompt.object_id, frame, [prompt])
             self.session.confidence.recount(frame, self._labels[frame])
         self.save()
 

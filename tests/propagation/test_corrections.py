@@ -140,6 +140,31 @@ def test_a_pass_does_not_go_on_with_an_object_that_was_changed(
     np.testing.assert_array_equal(session.labels, whole.labels)
 
 
+def test_a_change_on_the_last_frame_of_a_pass_is_no_error(make: MakeSession) -> None:
+    session = make()
+    three(session)
+    for result in session.propagate():
+        if result.frame == 11:
+            session.add_points(1, 5, points=(35, 40))
+    assert session.pending() == (1,)
+
+
+def test_a_pass_does_not_go_on_where_an_object_of_it_is_answered_anew(
+    make: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a click on another object parts them: its window is then elsewhere."""
+    session = make()
+    three(session)
+    session.add_prompts([Prompt(1, 9, points=np.array([[35, 40]]))])
+    pass_ = session.propagate()
+    for _ in range(3):
+        next(pass_)
+    session._sides[False].tracks[1].forget_prompt(9)
+    session._answer(1, 9)
+    with pytest.raises(PromptError, match="Object 1 was changed while it was tracked"):
+        run(pass_)
+
+
 def test_a_pass_goes_on_where_another_object_is_prompted(make: MakeSession) -> None:
     session = make()
     three(session)

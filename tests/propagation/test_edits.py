@@ -196,6 +196,7 @@ def test_an_earlier_division_hands_the_later_one_to_the_first_daughter(pair: Ses
     list(divide(pair, 1, frame=3, daughters=[5, 6]))
     assert pair.lineage == {5: (1, 3), 6: (1, 3), 3: (5, 6), 4: (5, 6)}
     assert (pair.lives[1], pair.lives[5], pair.lives[3]) == (range(3), range(3, 6), range(6, 10))
+    assert pair.lives[6] == range(3, 10)  # the other one lives on
 
 
 def test_a_division_is_taken_back_by_merging(pair: Session) -> None:

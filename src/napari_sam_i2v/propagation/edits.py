@@ -151,8 +151,9 @@ def divide(session: Session, mother: int, *, frame: int, daughters: Iterable[int
             heir, replace(old, prompts=prompts, confidence=_rows(None, old.confidence, frame))
         )
     session.lineage = lineage | dict.fromkeys(ids, (mother, frame))
-    for daughter in ids:
-        session.lives[daughter] = range(frame, life.stop)
+    for daughter in ids:  # the end of the mother's life is the first one's
+        stop = life.stop if daughter == heir else session.n_frames
+        session.lives[daughter] = range(frame, stop)
 
 
 def _check_division(session: Session, mother: int, frame: int, daughters: Sequence[int]) -> None:

@@ -293,9 +293,11 @@ class Session:
     def _answer(self, object_id: int, frame: int) -> Answer:
         side = self._sides[False]
         track = self._track(side, object_id)
+        known = set(track.answers)
         side.propagator.prepare(track)
+        if frame not in track.answers or set(track.answers) - known:
+            self._editions[object_id] += 1  # a pass under way would go on from elsewhere
         if frame not in track.answers:
-            self._editions[object_id] += 1
             side.propagator.rewind(track, frame, self._masks(side, object_id))
         return side.propagator.answer(track, frame)
 
@@ -478,7 +480,7 @@ class Session:
                     if object_id in final and index + 1 == ends[object_id]:
                         progress.complete(object_id)
                 yield result
-                self._check_unchanged(editions)
+                self._check_unchanged({o: e for o, e in editions.items() if ends[o] > index + 1})
         finally:
             self.engine.ahead.wait()  # nobody reads the movie any more
             source.close()

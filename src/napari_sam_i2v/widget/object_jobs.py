@@ -157,9 +157,8 @@ def painted_job(stroke: Stroke, kept: Kept) -> Job:
         held = _put_back(bench, stroke, locks.objects, everything=frame in locks.frames)
         left = stroke_between(frame, stroke.before, bench.session.labels[frame])
         changed = () if left is None else left.objects
-        for object_id in stroke.objects:
-            if object_id in changed and not locks.holds(object_id, frame):
-                _paint(bench, object_id, stroke)
+        if painted := [i for i in stroke.objects if i in changed and not locks.holds(i, frame)]:
+            _paint(bench, painted, stroke)
         yield frame  # also what was put back is to be drawn
         locks.check_free(stroke.objects, [frame])
         yield Said(_kept_free(stroke.objects[0], held[0]) if held else "", passing=True)
@@ -167,12 +166,12 @@ def painted_job(stroke: Stroke, kept: Kept) -> Job:
     return Job(act, shows=True)
 
 
-def _paint(bench: Workbench, object_id: int, stroke: Stroke) -> None:
-    """Paint an object; if that is refused, its pixels alone are as they were."""
+def _paint(bench: Workbench, objects: Sequence[int], stroke: Stroke) -> None:
+    """Paint objects, as one step to undo; if that is refused, their pixels are as they were."""
     try:
-        bench.paint(object_id, stroke.frame, before=stroke.before)
+        bench.paint(objects, stroke.frame, before=stroke.before)
     except PromptError:
-        _put_back(bench, stroke, [object_id])
+        _put_back(bench, stroke, objects)
         raise
 
 
