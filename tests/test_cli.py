@@ -159,6 +159,23 @@ def test_labels_inside_an_image_are_its_own(segment: Run, here: Path, version: s
     assert open_movie(out).scale == open_movie(movie).scale
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("before", [True, False])
+def test_labels_inside_an_image_whose_metadata_are_consolidated(
+    segment: Run, here: Path, version: str, before: bool
+) -> None:
+    """What was consolidated is of then; labels were made before it, or come after it."""
+    movie = write_image(
+        here / "image.zarr", tiny.blobs(), version=version, images=multiscales("tyx")
+    )
+    if before:
+        zarr.open_group(str(movie), mode="r+").require_group("labels")
+    zarr.consolidate_metadata(str(movie))
+    for name in ("a.zarr", "b.zarr"):
+        assert segment(movie="image.zarr", out=f"image.zarr/labels/{name}")[0] == 0
+    assert list_labels(movie) == ("a.zarr", "b.zarr")
+
+
 def test_a_refused_command_makes_no_labels_inside_an_image(segment: Run, here: Path) -> None:
     write_image(here / "image.zarr", tiny.blobs(), images=multiscales("tyx"))
     before = digest(here / "image.zarr")

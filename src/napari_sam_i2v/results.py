@@ -115,7 +115,12 @@ class LabelOutput:
         from napari_sam_i2v.session_folder.lock import FolderLock
 
         if self._image is not None:
-            self._image.require_group("labels")
+            try:
+                self._image.require_group("labels")
+            except OSError as err:
+                raise OutputError(
+                    f"{self.path.parent} cannot be written: {err.strerror or err}"
+                ) from err
         self._lock = FolderLock.take(self._lock_path, what=self.path)
         self._sweep()
         if self.resume:

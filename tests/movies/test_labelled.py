@@ -74,6 +74,13 @@ def test_davis_names_without_leading_zeros(tmp_path: Path) -> None:
     assert np.abs(found.open()[2][..., 0].astype(int) - movie[2]).mean() < 5
 
 
+def test_a_davis_clip_without_frames_is_passed_over(tmp_path: Path) -> None:
+    write_davis(tmp_path, MOVIE, LABELS)
+    for part in ("JPEGImages", "Annotations"):
+        (tmp_path / part / "480p/dog").mkdir()
+    assert [movie.name for movie in find_movies([tmp_path])] == ["clip"]
+
+
 def test_davis_names_with_a_dot(tmp_path: Path) -> None:
     write_davis(tmp_path, MOVIE, LABELS)
     for file in [*tmp_path.rglob("*.jpg"), *tmp_path.rglob("*.png")]:

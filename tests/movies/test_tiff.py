@@ -351,6 +351,15 @@ def test_stacks_that_were_written_as_two_stay_two(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(open_movie(path, scene=1)), STACK[::-1])
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_thumbnail_is_no_image_to_choose(tmp_path: Path) -> None:
+    path = tmp_path / "thumbnail.tif"
+    with tifffile.TiffWriter(path) as out:
+        out.write(STACK, photometric="minisblack", metadata=None)
+        out.write(STACK[0, ::2, ::2], photometric="minisblack", metadata=None, subfiletype=1)
+    np.testing.assert_array_equal(np.asarray(open_movie(path)), STACK)
+
+
 def test_images_that_are_not_alike_are_told(tmp_path: Path) -> None:
     path = tmp_path / "two.tif"
     with tifffile.TiffWriter(path) as out:

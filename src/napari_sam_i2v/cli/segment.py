@@ -143,7 +143,8 @@ def _checked_job(args: argparse.Namespace) -> Job:
         direction=args.direction, frames=frames, view=args.view,
         memory_filter=args.memory_filter, seed=args.seed,
         contrast=tuple(args.contrast) if args.contrast else movie.contrast,
-        channel=args.channel, z=args.z, axes=args.axes, scene=args.scene,
+        channel=int(args.channel) if (args.channel or "").isdecimal() else args.channel,
+        z=args.z, axes=args.axes, scene=args.scene,
     )  # fmt: skip
     return make_job(movie, prompts, settings)
 

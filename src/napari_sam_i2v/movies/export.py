@@ -273,7 +273,8 @@ def image_around(target: Path) -> Any:
     if labels.name != "labels":
         return None
     try:
-        group = zarr.open_group(str(labels.parent), mode="r+")
+        # What was consolidated knows nothing of labels that were written since.
+        group = zarr.open_group(str(labels.parent), mode="r+", use_consolidated=False)
     except (OSError, ValueError, KeyError):
         return None
     return group if "multiscales" in ome_attributes(group) else None

@@ -175,7 +175,7 @@ def _davis(place: Path) -> Iterator[OwnMovie]:
     clips = sorted(one for one in (pictures / size).iterdir() if one.is_dir()) if size else []
     for clip in clips:
         masks = annotations / size / clip.name
-        if not masks.is_dir():
+        if not (masks.is_dir() and any(clip.iterdir())):  # a download of a part, perhaps
             continue
         # In the order in which the movie is opened: 2.jpg comes before 10.jpg.
         files = tuple(masks / f"{one.stem}.png" for one in frame_files(clip))

@@ -172,10 +172,11 @@ def _scenes(series: list[Any], scene: int | str | None, path: Path) -> tuple[tup
         return (), 0
     names = tuple(str(one.name) or f"image {i}" for i, one in enumerate(series))
     if scene is None:
-        warnings.warn(
-            f"{path} holds {len(series)} images; the first is read: choose with scene=",
-            stacklevel=5,
-        )
+        if not all(one.keyframe.is_reduced for one in series[1:]):  # thumbnails are no choice
+            warnings.warn(
+                f"{path} holds {len(series)} images; the first is read: choose with scene=",
+                stacklevel=5,
+            )
         scene = 0
     number = chosen_scene(names, scene, path)
     return (names if len(names) > 1 else ()), number
