@@ -109,18 +109,14 @@ class LabelOutput:
         OutputError
             If another run writes there, or nothing can be written.
         """
+        from napari_sam_i2v.movies.export import labels_group
         from napari_sam_i2v.movies.labels import LabelStore
         from napari_sam_i2v.movies.output import make_room, renamed_when_whole
         from napari_sam_i2v.resuming import RunRecord
         from napari_sam_i2v.session_folder.lock import FolderLock
 
         if self._image is not None:
-            try:
-                self._image.require_group("labels")
-            except OSError as err:
-                raise OutputError(
-                    f"{self.path.parent} cannot be written: {err.strerror or err}"
-                ) from err
+            labels_group(self._image)
         self._lock = FolderLock.take(self._lock_path, what=self.path)
         self._sweep()
         if self.resume:

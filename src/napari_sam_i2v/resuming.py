@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_sam_i2v.propagation.session import FrameResult, Session
     from napari_sam_i2v.propagation.track import Track
 
-__all__ = ["RunRecord", "pack_memories", "remind", "unpack_memories"]
+__all__ = ["RunRecord", "answers_of", "pack_memories", "remind", "unpack_memories"]
 
 Memories: TypeAlias = "dict[int, tuple[Track | None, Track | None]]"
 """Object id -> what is remembered of it, forward and backward; see `Session.memories`."""
@@ -51,6 +51,18 @@ def pack_memories(session: Session, name: Name) -> dict[str, Any]:
             )
         }
     return objects
+
+
+def answers_of(
+    session: Session, result: FrameResult, *, prompted: bool = False
+) -> Iterator[AnswerRecord]:
+    """Give what is to be noted of a frame that was written; see `AnswerRecord`."""
+    for object_id, mask in result.masks.items():
+        yield AnswerRecord(
+            frame=result.frame, object_id=object_id, reverse=result.reverse, score=mask.score,
+            iou=mask.iou, area=int(session.confidence.area(object_id)[result.frame]),
+            prompted=prompted,
+        )  # fmt: skip
 
 
 def remind(session: Session, facts: dict[str, Any], memories: Memories) -> None:
@@ -160,13 +172,7 @@ class RunRecord:
     def note(self, session: Session, result: FrameResult) -> None:
         """Note a frame that was answered and written, and take a snapshot if one is due."""
         self._frame, self._reverse = result.frame, result.reverse
-        self._log.note(
-            AnswerRecord(
-                frame=result.frame, object_id=object_id, reverse=self._reverse, score=mask.score,
-                iou=mask.iou, area=int(session.confidence.area(object_id)[result.frame]),
-            )
-            for object_id, mask in result.masks.items()
-        )  # fmt: skip
+        self._log.note(answers_of(session, result))
         if self._snapshots.due:
             self._snapshots.save(lambda name: self._facts(session, name))
 

@@ -21,7 +21,7 @@ from napari_sam_i2v.propagation.history import History, RecordedLabels, Step
 from napari_sam_i2v.propagation.progress import Done
 from napari_sam_i2v.propagation.prompts import Prompt
 from napari_sam_i2v.propagation.session import Direction, FrameResult, Session, Until
-from napari_sam_i2v.resuming import pack_memories, remind, unpack_memories
+from napari_sam_i2v.resuming import answers_of, pack_memories, remind, unpack_memories
 from napari_sam_i2v.session_folder import AnswerRecord, SessionFolder
 
 __all__ = ["ObjectStatus", "Workbench"]
@@ -213,7 +213,7 @@ class Workbench:
             return None
         self.history.include(answers)
         result = self.session.write(frame, answers)
-        self._note(result, prompted=True)
+        self.folder.note(answers_of(self.session, result, prompted=True))
         return result
 
     def _erase_answer(self, object_id: int, frame: int) -> None:
@@ -252,7 +252,7 @@ class Workbench:
     ) -> Iterator[FrameResult]:
         results = self.session.propagate(direction, objects=objects, frames=frames, until=until)
         for result in results:
-            self._note(result, prompted=False)
+            self.folder.note(answers_of(self.session, result))
             if self.folder.memory.due:
                 self._keep_memory()
             yield result
@@ -406,16 +406,6 @@ class Workbench:
         except (KeyError, TypeError, ValueError):  # of other prompts: it is rebuilt from labels
             return
         remind(self.session, objects, memories)
-
-    def _note(self, result: FrameResult, *, prompted: bool) -> None:
-        self.folder.note(
-            AnswerRecord(
-                frame=result.frame, object_id=object_id, reverse=result.reverse, score=mask.score,
-                iou=mask.iou, area=int(self.session.confidence.area(object_id)[result.frame]),
-                prompted=prompted,
-            )
-            for object_id, mask in result.masks.items()
-        )  # fmt: skip
 
     def _forget_after(self, object_id: int, frame: int) -> None:
         """What follows a changed prompt, in both directions of time, does not count any more."""

@@ -120,11 +120,19 @@ def _add_tracking(options: _Options) -> None:
 
 
 def _add_reading(options: _Options) -> None:
-    options.add_argument("--channel", metavar="C", help="channel, by number (from 0) or name")
+    _add_part(
+        options, z="plane of a movie with depth, and of a label image with depth that prompts it"
+    )
     options.add_argument(
-        "--z", type=int, metavar="Z",
-        help="plane of a movie with depth, and of a label image with depth that prompts it",
+        "--contrast", type=float, nargs=2, metavar=("LOW", "HIGH"),
+        help="grey values shown as black and white (default: percentiles of the movie)",
     )  # fmt: skip
+
+
+def _add_part(options: _Options, *, z: str) -> None:
+    """Which part of a movie is read, where there are several."""
+    options.add_argument("--channel", metavar="C", help="channel, by number (from 0) or name")
+    options.add_argument("--z", type=int, metavar="Z", help=z)
     options.add_argument(
         "--axes", metavar="AXES",
         help="stored axes, e.g. TZYX, where the file does not tell or is wrong",
@@ -132,10 +140,6 @@ def _add_reading(options: _Options) -> None:
     options.add_argument(
         "--scene", metavar="S", help="image of a file with several, by number (from 0) or name"
     )
-    options.add_argument(
-        "--contrast", type=float, nargs=2, metavar=("LOW", "HIGH"),
-        help="grey values shown as black and white (default: percentiles of the movie)",
-    )  # fmt: skip
 
 
 def _add_writing(options: _Options) -> None:
@@ -181,15 +185,7 @@ def _add_export(commands: Any) -> None:
         "--movie", type=Path, metavar="MOVIE",
         help="the movie that was tracked, for intensities and overlays",
     )  # fmt: skip
-    parser.add_argument("--channel", metavar="C", help="channel of it, by number or name")
-    parser.add_argument("--z", type=int, metavar="Z", help="plane of it, with depth")
-    parser.add_argument(
-        "--axes", metavar="AXES",
-        help="its stored axes, e.g. TZYX, where the file does not tell or is wrong",
-    )  # fmt: skip
-    parser.add_argument(
-        "--scene", metavar="S", help="image of a movie file with several, by number or name"
-    )
+    _add_part(parser.add_argument_group("how the movie is read"), z="plane of a movie with depth")
     parser.add_argument(
         "--lineage", type=Path, metavar="FILE",
         help="divisions: text as man_track.txt, a line “label first last parent” per object",

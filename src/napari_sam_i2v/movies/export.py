@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 import zarr
 
-from napari_sam_i2v.errors import InputError
+from napari_sam_i2v.errors import InputError, OutputError
 from napari_sam_i2v.movies.labels import LabelStore, _as_json
 from napari_sam_i2v.movies.ome_zarr import ome_attributes
 from napari_sam_i2v.movies.output import (
@@ -25,7 +25,8 @@ from napari_sam_i2v.movies.output import (
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
 
 __all__ = [
-    "check_labels_target", "enter_in_labels", "image_around", "save_ome_zarr", "save_tiff",
+    "check_labels_target", "enter_in_labels", "image_around", "labels_group", "save_ome_zarr",
+    "save_tiff",
 ]  # fmt: skip
 
 Triple = tuple[float, float, float]
@@ -152,7 +153,7 @@ def save_ome_zarr(
     """
     image = image_around(Path(path).expanduser())
     if image is not None:
-        image.require_group("labels")
+        labels_group(image)
     target = check_target(path, overwrite=overwrite)
     dtype = fitting_dtype(labels)
     with renamed_when_whole(target) as part:
@@ -280,9 +281,24 @@ def image_around(target: Path) -> Any:
     return group if "multiscales" in ome_attributes(group) else None
 
 
+def labels_group(image: Any) -> Any:
+    """Give the group of an image's labels, made if it is missing.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    try:
+        return image.require_group("labels")
+    except OSError as err:
+        where = image.store.root / "labels"
+        raise OutputError(f"{where} cannot be written: {err.strerror or err}") from err
+
+
 def enter_in_labels(image: Any, name: str) -> None:
     """Add a name to an image's list of labels, keeping what else is written there."""
-    labels = image.require_group("labels")
+    labels = labels_group(image)
     names = list(ome_attributes(labels).get("labels") or [])
     if name in names:
         return

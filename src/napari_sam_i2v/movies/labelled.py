@@ -20,7 +20,7 @@ from napari_sam_i2v.movies import Movie, open_movie
 from napari_sam_i2v.movies.sequence import frame_files
 from napari_sam_i2v.movies.truth import CellTrackingTruth, PictureTruth, StackTruth, Truth
 
-__all__ = ["LAYOUTS", "OwnMovie", "cell_tracking", "find_movies"]
+__all__ = ["LAYOUTS", "OwnMovie", "cell_tracking", "check_shape", "find_movies"]
 
 LAYOUTS = (
     "(1) TIFF pairs, movie.tif with labels.tif or NAME.tif with NAME_labels.tif; "
@@ -107,10 +107,20 @@ def _check(movie: OwnMovie) -> None:
     if isinstance(movie.truth, PictureTruth):
         _check_sizes(movie, movie.truth, frames.shape[1:3])
     labels, _ = movie.truth.read(movie.runs[0][0])
-    if labels.shape != frames.shape[1:3]:
+    check_shape(movie, frames.shape[1:3], labels.shape, movie.truth.path)
+
+
+def check_shape(
+    movie: OwnMovie, wanted: Sequence[int], found: Sequence[int], path: Path, *, on: str = ""
+) -> None:
+    """Refuse labels of another shape than their movie's frames, `wanted` (Y, X).
+
+    `path` is where they lie; `on` says where there, if that must be said.
+    """
+    if tuple(found) != tuple(wanted):
         raise InputError(
-            f"{movie.truth.path} has labels of shape {labels.shape}, {movie.path} frames of "
-            f"shape {frames.shape[1:3]}: both must have one shape (Y, X)."
+            f"{path} has labels of shape {found}{on}, {movie.path} frames of shape {wanted}: both "
+            "must have one shape (Y, X)."
         )
 
 
@@ -122,11 +132,7 @@ def _check_sizes(movie: OwnMovie, truth: PictureTruth, shape: tuple[int, ...]) -
                 found = picture.size[::-1]
         except OSError as error:
             raise InputError(f"{file} is no picture, truncated or damaged: {error}.") from None
-        if found != shape:
-            raise InputError(
-                f"{file} has labels of shape {found}, {movie.path} frames of shape {shape}: both "
-                "must have one shape (Y, X)."
-            )
+        check_shape(movie, shape, found, file)
 
 
 # ---- TIFF pairs ------------------------------------------------------------------------------

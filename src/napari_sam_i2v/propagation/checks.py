@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_sam_i2v.errors import InputError, MovieError, PromptError
-from napari_sam_i2v.propagation.frames import Contrast, MovieLike, OneChannel
+from napari_sam_i2v.propagation.frames import Contrast, MovieLike, OneChannel, without_alpha
 
 
 def as_box(box: Sequence[float]) -> tuple[float, float, float, float]:
@@ -32,7 +32,7 @@ def checked_movie(movie: MovieLike, channel: int | None) -> MovieLike:
             f"the shape {tuple(shape)}. Choose one channel or one z first."
         )
     if channel is None:
-        return OneChannel(movie, slice(0, 3)) if rgb and shape[-1] == 4 else movie
+        return without_alpha(movie)
     if not rgb or not 0 <= channel < shape[-1]:
         raise MovieError(f"There is no channel {channel} in a movie of shape {tuple(shape)}.")
     return OneChannel(movie, channel)

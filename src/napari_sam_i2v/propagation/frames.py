@@ -33,6 +33,7 @@ __all__ = [
     "network_image",
     "normalise",
     "view_planes",
+    "without_alpha",
 ]
 
 SAMPLED_FRAMES = 16
@@ -121,8 +122,7 @@ def estimate_contrast(
     MovieError
         If the sampled frames hold no finite value.
     """
-    if len(movie.shape) == 4 and movie.shape[-1] == 4:
-        movie = OneChannel(movie, slice(0, 3))  # how opaque a pixel is says nothing of contrast
+    movie = without_alpha(movie)
     rgb_bytes = len(movie.shape) == 4 and np.dtype(getattr(movie, "dtype", np.uint8)) == np.uint8
     if rgb_bytes and limits is None:
         return None
@@ -317,6 +317,12 @@ class FrameSource:
                 f"Frame {t} of the movie cannot be read ({type(error).__name__}: {error}). "
                 "Check the file, or leave the frame out with a range of frames."
             ) from error
+
+
+def without_alpha(movie: MovieLike) -> MovieLike:
+    """Return a movie (T, Y, X, 4) without its last channel, others as they are."""
+    rgba = len(movie.shape) == 4 and movie.shape[-1] == 4
+    return OneChannel(movie, slice(0, 3)) if rgba else movie
 
 
 class OneChannel:

@@ -256,9 +256,7 @@ class Session:
         """
         ready = list(prompts)
         for prompt in ready:
-            prompt.check_inside(self.shape)
-            check_room(self.labels, prompt.object_id)
-            self.locks.check_free([prompt.object_id], [prompt.frame])
+            self._check(prompt)
         for prompt in ready:
             self._add(prompt)
 
@@ -624,14 +622,18 @@ class Session:
         return np.concatenate([np.empty((0, 2)), *others])
 
     def _preview(self, prompt: Prompt) -> FrameResult:
-        prompt.check_inside(self.shape)
-        self.locks.check_free([prompt.object_id], [prompt.frame])
+        self._check(prompt)
         self._add(prompt)
         return self.preview(prompt.object_id, prompt.frame)
 
+    def _check(self, prompt: Prompt) -> None:
+        """Check that a prompt fits the movie, and may change its object on its frame."""
+        prompt.check_inside(self.shape)
+        check_room(self.labels, prompt.object_id)
+        self.locks.check_free([prompt.object_id], [prompt.frame])
+
     def _add(self, prompt: Prompt) -> None:
         object_id, frame = prompt.object_id, prompt.frame
-        check_room(self.labels, object_id)
         prompt = prompt.within(self.shape)
         if frame not in self.prompts.frames(object_id) and self._corrects(object_id, frame):
             prompt = replace(prompt, correction=True)

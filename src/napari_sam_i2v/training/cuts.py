@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.movies import Movie
-from napari_sam_i2v.movies.labelled import OwnMovie, find_movies
+from napari_sam_i2v.movies.labelled import OwnMovie, check_shape, find_movies
 from napari_sam_i2v.propagation.frames import Contrast, estimate_contrast
 from napari_sam_i2v.propagation.view import View, bounding_box, box_size, window
 from napari_sam_i2v.training.samples import MIN_PIXELS, Movie8
@@ -137,11 +137,7 @@ def _clear_labels(movie: OwnMovie, steps: Sequence[int], shape: tuple[int, ...])
     """Labels (T, Y, X), without the objects that were not outlined on all frames they are on."""
     planes, unclear = zip(*(movie.truth.read(t) for t in steps), strict=True)
     for t, plane in zip(steps, planes, strict=True):
-        if plane.shape != shape:
-            raise InputError(
-                f"{movie.truth.path} has labels of shape {plane.shape} on frame {t}, {movie.path} "
-                f"frames of shape {shape}: both must have one shape (Y, X)."
-            )
+        check_shape(movie, shape, plane.shape, movie.truth.path, on=f" on frame {t}")
     labels = np.stack(planes)
     doubtful = frozenset().union(*unclear)
     if doubtful:
