@@ -92,7 +92,8 @@ def test_what_is_kept_does_not_grow_with_the_movie(
             assert len(track.bank.permanent) == 2
             assert len(track.answers) == 2
         if i in (40, frames - 5):
+            session.engine.ahead.wait()  # what the next frame's look takes comes and goes
             gc.collect()
             tensors.append(sum(type(o) is Tensor for o in gc.get_objects()))
     assert len(tensors) == 2
-    assert abs(tensors[1] - tensors[0]) <= 12
+    assert tensors[1] - tensors[0] <= 2, "less than a tensor in five frames"
