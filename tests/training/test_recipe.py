@@ -68,6 +68,8 @@ def test_nonsense_is_refused(tmp_path: Path, text: str, message: str) -> None:
 def test_missing_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no recipe"):
         read_recipe(tmp_path / "none.toml")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_recipe(tmp_path)
     path = tmp_path / "recipe.toml"
     path.write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(InputError, match="not valid TOML"):

@@ -166,18 +166,31 @@ def _expect_tensors(path: Path, weights: Any) -> None:
     """Refuse what is no dict of names and tensors, and say what of it is none."""
     found = f"it holds {type(weights).__name__}"
     if isinstance(weights, dict):
-        wrong = [(k, v) for k, v in weights.items() if not isinstance(v, Tensor)]
+        wrong = [(k, v) for k, v in weights.items() if not _is_plain(v)]
         unnamed = [key for key in weights if not isinstance(key, str)]
         if not (wrong or unnamed):
             return
         found = f"its key {unnamed[0]!r} is no text" if unnamed else ""
         if wrong:
-            key, value = wrong[0]
-            found = f"{key!r} is of type {type(value).__name__}"
+            found = f"{wrong[0][0]!r} is {_kind(wrong[0][1])}"
     raise CheckpointError(
         f"{path} must hold a dict of tensors by name (under 'model', as published); {found}. Save "
         "the weights alone."
     )
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a tensor with all its numbers."""
+    plain = isinstance(value, Tensor) and value.layout == torch.strided
+    return plain and not (value.is_meta or value.is_quantized)
+
+
+def _kind(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return f"of type {type(value).__name__}"
+    if value.is_meta:
+        return "a tensor without numbers"
+    return "a quantized tensor" if value.is_quantized else f"a tensor of layout {value.layout}"
 
 
 def _unreadable(path: Path, error: Exception) -> str:

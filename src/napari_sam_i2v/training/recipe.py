@@ -173,13 +173,17 @@ def read_recipe(path: str | Path) -> Recipe:
     Raises
     ------
     InputError
-        If the file is missing, is no TOML, or has a key or a value that a recipe has no use for.
+        If the file cannot be read, is no TOML, or has a key or a value that a recipe has no use
+        for.
     """
     path = Path(path)
     try:
         content = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(f"There is no recipe {path}: give a TOML file.") from None
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(f"The recipe {path} cannot be read ({why}): give a TOML file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}.") from None
     parts = {"data": DataPlan, "image": StagePlan, "video": StagePlan}
