@@ -92,6 +92,20 @@ def test_movies_that_cannot_teach_tracking_stop_the_run_at_once(tmp_path: Path) 
     assert len(list(step_batches(alone, image, "image", start=0))) == 1
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_movie_that_breaks_stops_the_run_in_one_line(tmp_path: Path, workers: int) -> None:
+    """Wherever it is read: a worker process puts a traceback around what it raises."""
+    write_cell_tracking(tmp_path, *discs(), outlined=list(range(6)))
+    video = StagePlan(steps=1, batch=1, frames=2)
+    recipe = Recipe(data=plan(tmp_path, share=1.0, workers=workers), video=video)
+    batches = step_batches(recipe, video, "video", start=0)
+    for file in tmp_path.glob("**/man_seg*.tif"):
+        file.write_bytes(b"damaged")
+    with pytest.raises(InputError) as caught:
+        next(batches)
+    assert "man_seg" in str(caught.value) and "\n" not in str(caught.value)
+
+
 # ---- recipes ---------------------------------------------------------------------------------
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.network.config import SamI2VConfig
 from napari_sam_i2v.training.cuts import OwnMovies
 from napari_sam_i2v.training.recipe import DataPlan, Recipe, Stage, StagePlan
@@ -68,8 +69,15 @@ def _is_own(index: int, share: float) -> bool:
     return int((index + 1) * share) > int(index * share)
 
 
-class StepBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Batch number i is what training step i sees: clips of bytes, targets and moves."""
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class StepBatches(Dataset[Batch | InputError]):
+    """Batch number i is what training step i sees: clips of bytes, targets and moves.
+
+    What is wrong with a user's movie is handed on: raised in a worker process, it would be
+    wrapped in the text of a traceback.
+    """
 
     def __init__(self, recipe: Recipe, plan: StagePlan, stage: Stage, config: SamI2VConfig) -> None:
         self.recipe, self.plan, self.stage, self.config = recipe, plan, stage, config
@@ -79,24 +87,40 @@ class StepBatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
             _own_movies(recipe.data, least)
         self.pool = RollingPool(recipe.data, least=least if stage == "video" else 1)
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def __getitem__(self, step: int) -> Batch | InputError:
         """Draw the batch of a step; odd steps train first answers where the plan has such."""
         rng = np.random.default_rng((self.recipe.seed, self.stage == "video", step))
         size, frames = self.plan.batch, self.plan.frames
         if self.plan.prompts and step % 2:
             size, frames = self.plan.prompts, 1
-        return draw_bytes(self.pool.at(step), self.config, rng, size=size, frames=frames)
+        try:
+            movies = self.pool.at(step)
+        except InputError as error:
+            return error
+        return draw_bytes(movies, self.config, rng, size=size, frames=frames)
 
 
-def step_batches(
-    recipe: Recipe, plan: StagePlan, stage: Stage, *, start: int
-) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of a stage's steps from `start` on, made ahead in a worker process if planned."""
+def step_batches(recipe: Recipe, plan: StagePlan, stage: Stage, *, start: int) -> Iterator[Batch]:
+    """Batches of a stage's steps from `start` on, made ahead in a worker process if planned.
+
+    Raises
+    ------
+    InputError
+        If a user's movie cannot be used: at once where that is seen, else by its batch.
+    """
     workers = min(recipe.data.workers, 1)
-    return DataLoader(
+    made = DataLoader(
         StepBatches(recipe, plan, stage, recipe.config),
         batch_size=None,
         sampler=range(start, plan.steps),
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
     )
+    return _unwrapped(made)
+
+
+def _unwrapped(made: Iterable[Batch | InputError]) -> Iterator[Batch]:
+    for batch in made:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
