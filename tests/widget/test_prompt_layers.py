@@ -49,11 +49,13 @@ class Desk:
         self.calls = Calls()
         self.layers = self.open()
 
-    def open(self) -> PromptLayers:
+    def open(self, folder: str | None = None) -> PromptLayers:
         axes = resolve_axes(self.image, self.viewer.dims.point)
         return PromptLayers(
-            self.viewer, self.image, axes, colour_of=colour_of, on_change=self.calls
-        )
+            self.viewer, self.image, axes,
+            folder=folder or f"{self.image.name}.sam-i2v", colour_of=colour_of,
+            on_change=self.calls,
+        )  # fmt: skip
 
     def click(self, *at: float) -> None:
         self.layers.points.add([at])
@@ -425,6 +427,26 @@ def test_detached_layers_are_taken_up_again(desk):
     assert len(desk.layers.read()[1, 0]) == 3
     desk.click(1, 5, 6)
     assert desk.calls.take() == 1
+
+
+def test_two_sessions_of_a_movie_have_layers_of_their_own(desk):
+    desk.click(0, 3, 4)
+    desk.draw(0, 1, 2, 5, 6)
+    other = desk.open("other.sam-i2v")
+    assert not other.read()
+    assert len(desk.layers.read()[1, 0]) == 2
+
+
+def test_layers_that_are_taken_up_again_lie_where_the_movie_lies_now(desk):
+    desk.click(0, 3, 4)
+    desk.draw(0, 1, 2, 5, 6)
+    desk.layers.detach()
+    desk.image.scale, desk.image.translate = (5, 2, 2), (0, 10, 0)
+    layers = desk.open()
+    for layer in layers.layers:
+        np.testing.assert_array_equal(layer.scale, (5, 2, 2))
+        np.testing.assert_array_equal(layer.translate, (0, 10, 0))
+    assert plain(layers.read()) == {(1, 0): [(1, 2, 5, 6), (3, 4, 1)]}
 
 
 def test_two_movies_have_layers_of_their_own(desk):

@@ -747,6 +747,27 @@ def test_closing_and_opening_again_restores_everything(
     assert controller.in_use == {}
 
 
+def test_opening_again_takes_the_place_of_the_labels_that_were_left(
+    controller: TrackController, viewer: ViewerModel
+) -> None:
+    """They would go on showing what is deleted later."""
+    two(controller)
+    folder, left = controller.folder, controller.labels
+    left.name, left.opacity, left.contour = "mine", 0.3, 2
+    names = [layer.name for layer in viewer.layers]
+    controller.close()
+    controller.open(viewer.layers["cells"], folder=folder)
+    drive(controller)
+    assert [layer.name for layer in viewer.layers] == names
+    assert left not in viewer.layers and controller.labels.editable
+    assert (controller.labels.opacity, controller.labels.contour) == (0.3, 2)
+    controller.close()
+    controller.open(viewer.layers["cells"], folder=folder.with_name("other.sam-i2v"))
+    drive(controller)
+    assert "mine" in viewer.layers and controller.labels.name == "cells tracked"
+    assert not controller.rows()[0].prompts
+
+
 def test_removing_our_labels_closes_the_session(
     controller: TrackController, viewer: ViewerModel
 ) -> None:

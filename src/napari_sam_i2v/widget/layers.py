@@ -1,6 +1,7 @@
 """What napari layers mean to us: which axis is time, which array is the movie, where clicks lie.
 
-The one place where world coordinates become data coordinates. Nothing here changes a layer.
+The one place where world coordinates become data coordinates. Nothing here changes a layer, but
+`place`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ from numpy.typing import NDArray
 from napari_sam_i2v.errors import MovieError, PromptError
 
 if TYPE_CHECKING:
+    from os import PathLike
+
+    from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer, Points, Shapes
 
+_METADATA = "napari_sam_i2v"
 MAX_OBJECT_ID = 65_535  # labels are uint16
 
 
@@ -331,3 +336,28 @@ def placement(image: Image, axes: Axes) -> dict[str, Any]:
         "axis_labels": image.axis_labels,
         "units": image.units,
     }
+
+
+def place(layer: Layer, image: Image, axes: Axes) -> None:
+    """Put a layer where its image lies now."""
+    for name, value in placement(image, axes).items():
+        setattr(layer, name, value)
+
+
+def mark(role: str, folder: str | PathLike[str]) -> dict[str, Any]:
+    """Return the metadata that say what a layer of ours is, and of which session."""
+    return {_METADATA: {"role": role, "folder": str(folder)}}
+
+
+def left_layer(
+    viewer: ViewerModel, image: Image, role: str, folder: str | PathLike[str]
+) -> Any | None:
+    """Return the layer that a session has left in the viewer when it was closed, or None.
+
+    Another movie may have the same name, and another session the same movie.
+    """
+    wanted = mark(role, folder)[_METADATA]
+    for layer in viewer.layers:
+        if layer.metadata.get(_METADATA) == wanted and layer.ndim == image.ndim:
+            return layer
+    return None

@@ -33,6 +33,8 @@ from napari_sam_i2v.widget.prompt_rows import (
 )
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from napari.components import ViewerModel
     from napari.layers import Image
 
@@ -53,7 +55,7 @@ _MODES = {"point": "add", "box": "add_rectangle"}
 class PromptLayers:
     """The Points and the Shapes layer of a movie.
 
-    Layers of this movie that are in the viewer from before are used again.
+    Layers that this session left in the viewer when it was closed are used again.
 
     Parameters
     ----------
@@ -63,6 +65,8 @@ class PromptLayers:
         The movie's layer.
     axes : Axes
         How its axes are used.
+    folder : str or path
+        The session's.
     colour_of : callable
         Object id -> RGB or RGBA, 0 to 1.
     on_change : callable
@@ -82,11 +86,12 @@ class PromptLayers:
         image: Image,
         axes: Axes,
         *,
+        folder: str | PathLike[str],
         colour_of: Callable[[int], np.ndarray],
         on_change: Callable[[], None],
     ) -> None:
         self._viewer, self._image, self._axes = viewer, image, axes
-        self._look = Look(viewer, image, axes, colour_of)
+        self._look = Look(viewer, image, axes, folder, colour_of)
         self._on_change = on_change
         self.problems: list[str] = []
         self._refused: list[str] = []  # what is wrong with boxes that were not taken

@@ -10,13 +10,14 @@ import numpy as np
 from napari.layers import Points, Shapes
 from numpy.typing import NDArray
 
-from napari_sam_i2v.widget.layers import Axes, column, placement
+from napari_sam_i2v.widget.layers import Axes, column, left_layer, mark, place, placement
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from napari.components import ViewerModel
     from napari.layers import Image
 
-_METADATA = "napari_sam_i2v"
 _GREY = np.array([0.5, 0.5, 0.5, 1.0])  # of rows whose object is not a number
 _ON, _OFF = (1.0, 1.0, 1.0, 1.0), (1.0, 0.0, 0.0, 1.0)  # borders of clicks
 _EDGE = 2.5  # canvas pixels
@@ -33,6 +34,8 @@ class Look:
         The movie's layer.
     axes : Axes
         How its axes are used.
+    folder : str or path
+        The session's.
     colour_of : callable
         Object id -> RGB or RGBA, 0 to 1.
     """
@@ -42,19 +45,19 @@ class Look:
         viewer: ViewerModel,
         image: Image,
         axes: Axes,
+        folder: str | PathLike[str],
         colour_of: Callable[[int], np.ndarray],
     ) -> None:
         self._viewer, self._image, self._axes = viewer, image, axes
-        self._colour_of = colour_of
+        self._folder, self._colour_of = folder, colour_of
 
     # -- making ----------------------------------------------------------------------------------
     def found(self, role: str) -> Any:
-        """Return the layer of this movie which an earlier widget has left, or None."""
-        entry = self._entry(role)
-        for layer in self._viewer.layers:
-            if layer.metadata.get(_METADATA) == entry and layer.ndim == self._image.ndim:
-                return layer
-        return None
+        """Return the layer which this session has left when it was closed, or None."""
+        layer = left_layer(self._viewer, self._image, role, self._folder)
+        if layer is not None:
+            place(layer, self._image, self._plane)
+        return layer
 
     def new_points(self) -> Points:
         """Add an empty layer of clicks."""
@@ -81,14 +84,16 @@ class Look:
         )
         return self._added(layer)
 
-    def _entry(self, role: str) -> dict[str, str]:
-        return {"role": role, "movie": self._image.name}
+    @property
+    def _plane(self) -> Axes:
+        """Prompts have positions along the axes that are fixed, too."""
+        return replace(self._axes, fixed={})
 
     def _placed(self, role: str) -> dict[str, Any]:
         return {
             "name": f"{self._image.name} {role}",
-            "metadata": {_METADATA: self._entry(role)},
-            **placement(self._image, replace(self._axes, fixed={})),
+            "metadata": mark(role, self._folder),
+            **placement(self._image, self._plane),
         }
 
     def _added(self, layer: Any) -> Any:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from napari.layers import Labels
 
-from napari_sam_i2v.widget.layers import Axes, placement
+from napari_sam_i2v.widget.layers import Axes, left_layer, mark, placement
 from napari_sam_i2v.widget.painting import Stroke, plane_of, stroke_between
 from napari_sam_i2v.widget.prompt_layers import PromptLayers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Image, Layer
 
     from napari_sam_i2v.widget.opening import Kept
 
@@ -21,6 +22,7 @@ __all__ = ["Stage", "Tool"]
 
 Tool = Literal["point", "box", "paint"]
 _PAINTING = ("paint", "erase", "fill", "polygon")
+_LOOKS = ("name", "opacity", "blending", "colormap", "contour")
 _UNDO, _REDO = "Control-Z", "Control-Shift-Z"
 
 
@@ -67,12 +69,7 @@ class Stage:
         self.viewer, self.image, self.axes = viewer, image, axes
         self._on_paint, self._on_choose, self._on_colours = on_paint, on_choose, on_colours
         self._before: tuple[int, np.ndarray] | None = None
-        self.labels: Labels = viewer.add_labels(
-            kept.shown,
-            name=f"{image.name} tracked",
-            metadata={"napari_sam_i2v": {"role": "tracked", "folder": str(kept.folder.path)}},
-            **placement(image, axes),
-        )
+        self.labels = self._add_labels(kept)
         self.labels.events.paint.connect(on_paint)
         self.labels.events.selected_label.connect(self._on_selected)
         self.labels.events.n_edit_dimensions.connect(self._keep_to_one_frame)
@@ -80,10 +77,30 @@ class Stage:
         self.labels.bind_key(_UNDO, lambda _: undo(), overwrite=True)
         self.labels.bind_key(_REDO, lambda _: redo(), overwrite=True)
         self.prompts = PromptLayers(
-            viewer, image, axes, colour_of=self.colour_of, on_change=on_prompts
-        )
+            viewer, image, axes,
+            folder=kept.folder.path, colour_of=self.colour_of, on_change=on_prompts,
+        )  # fmt: skip
         self.labels.events.colormap.connect(self._recolour)
         viewer.layers.selection.active = self.prompts.points
+
+    def _add_labels(self, kept: Kept) -> Labels:
+        """Add our layer, in the place and with the looks of one that was left at closing."""
+        folder = kept.folder.path
+        layer = Labels(
+            kept.shown,
+            name=f"{self.image.name} tracked",
+            metadata=mark("tracked", folder),
+            **placement(self.image, self.axes),
+        )
+        layers = self.viewer.layers
+        old, at = left_layer(self.viewer, self.image, "tracked", folder), len(layers)
+        if old is not None:
+            at = layers.index(old)
+            for name in _LOOKS:
+                setattr(layer, name, getattr(old, name))
+            layers.remove(old)
+        layers.insert(at, layer)
+        return layer
 
     def close(self) -> None:
         """Let go of the layers; they stay in the viewer."""
