@@ -18,6 +18,7 @@ from PIL import Image
 
 from napari_sam_i2v import cli
 from napari_sam_i2v.cli.console import stop_on_ctrl_c
+from napari_sam_i2v.errors import OutputError
 from napari_sam_i2v.movies import LabelStore, list_labels, open_movie, save_tiff
 from napari_sam_i2v.movies.napari_io import read_layers
 from tests import tiny
@@ -835,3 +836,41 @@ def test_a_video(segment: Run) -> None:
     code, _, err = segment("--frames", "0:4", movie="even.mkv")
     assert (code, err) == (0, "")
     assert tifffile.imread("labels.tif").shape == (30, 128, 192)
+
+
+def test_what_cannot_be_written_keeps_nothing_else_from_it(
+    segment: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The labels are there by then: they are named, and all that can be written is."""
+
+    def fail(path: Path, *_: object, **__: object) -> None:
+        raise OutputError(f"{path}: the disk is full")
+
+    monkeypatch.setattr("napari_sam_i2v.cli.segment.write_text", fail)
+    monkeypatch.setattr("napari_sam_i2v.movies.ctc.save_ctc", lambda _, path, **__: fail(path))
+    code, out, err = segment(
+        "--confidence", "sure.csv", "--export", "ctc=01_RES", "--export", "csv=cells.csv"
+    )
+    assert code == 1
+    assert the_error(err) == (
+        "The labels are in labels.tif. sure.csv was not written: sure.csv: the disk is full. "
+        "01_RES was not written: 01_RES: the disk is full."
+    )
+    assert out.splitlines()[:2] == [
+        "labels.tif: 2 objects, 6 of 6 frames tracked",
+        "cells.csv: csv",
+    ]
+    assert listing(here) == ["cells.csv", "clicks.csv", "labels.tif", "movie.tif"]
+
+
+def test_a_run_that_stops_says_what_is_kept_where_no_confidence_can_be_written(
+    segment: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, *_: object, **__: object) -> None:
+        raise OutputError(f"{path}: the disk is full")
+
+    monkeypatch.setattr("napari_sam_i2v.cli.segment.write_text", fail)
+    broken_folder("frames", 4)
+    code, _, err = segment("--contrast", "0", "4000", "--confidence", "sure.csv", movie="frames")
+    assert code == 1
+    assert "finished frame" in the_error(err) and the_error(err).endswith("the disk is full.")

@@ -85,5 +85,5 @@ def test_a_case_that_fails_is_said_in_one_line(
     monkeypatch.setattr(speed, "measure_apart", broken)
     code, out, err = benchmark("--json", "r.json", "--quiet")
     assert (code, out) == (1, "")
-    assert "1 objects cannot be measured: out of memory Nothing was written." in err
+    assert "1 objects cannot be measured: out of memory. Nothing was written." in err
     assert not Path("r.json").exists()

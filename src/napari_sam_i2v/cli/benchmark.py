@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sam_i2v.cli.console import Failed, Interrupted
+from napari_sam_i2v.cli.console import Failed, Interrupted, sentences
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.movies.output import check_text, write_text
 
@@ -61,7 +61,7 @@ def _measured(args: argparse.Namespace) -> Iterator[Speed]:
     except KeyboardInterrupt:
         raise Interrupted("nothing was written") from None
     except RuntimeError as error:
-        raise Failed(f"{error} Nothing was written.") from error
+        raise Failed(sentences(str(error), "Nothing was written.")) from error
 
 
 def _cases(args: argparse.Namespace, folder: Path, counted: set[str]) -> Iterator[Case]:

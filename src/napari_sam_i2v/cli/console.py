@@ -21,6 +21,11 @@ class Interrupted(Exception):
     """A command that was stopped by Ctrl-C; says what was kept: exit code 130."""
 
 
+def sentences(*texts: str) -> str:
+    """Join what is said to a text, each with its full stop."""
+    return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in texts)
+
+
 def say_error(message: str, *, kind: str = "error") -> None:
     """Print one line on stderr."""
     print(f"{PROGRAM}: {kind}: {' '.join(message.split())}", file=sys.stderr)

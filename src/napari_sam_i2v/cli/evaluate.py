@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_sam_i2v.cli.console import Failed, say_error
+from napari_sam_i2v.cli.console import Failed, say_error, sentences
 from napari_sam_i2v.errors import InputError, SamI2VError
 from napari_sam_i2v.job import Settings, make_job
 from napari_sam_i2v.movies.output import check_text, write_text
@@ -113,7 +113,8 @@ def _outcome(case: Case, protocol: Protocol, tracker: Tracker, *, quiet: bool) -
     try:
         return run_protocol(case, protocol, tracker, watch=watch)
     except SamI2VError as error:
-        raise Failed(f"{case.name}, protocol {protocol}: {error} Nothing was written.") from error
+        what = f"{case.name}, protocol {protocol}: {error}"
+        raise Failed(sentences(what, "Nothing was written.")) from error
 
 
 def _ctc(outcome: Outcome) -> CtcScores:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from napari_sam_i2v.cli.console import Failed
+from napari_sam_i2v.cli.console import Failed, sentences
 from napari_sam_i2v.errors import InputError, SamI2VError
 from napari_sam_i2v.exports import Tracked, check_export, export, format_of, open_tracked
 
@@ -28,12 +28,12 @@ def run(args: argparse.Namespace) -> None:
         args.labels, movie=args.movie, lineage=args.lineage,
         channel=args.channel, z=args.z, axes=args.axes, scene=args.scene,
     )  # fmt: skip
-    for line in write_exports(tracked, exports, overwrite=args.overwrite):
-        if not args.quiet:
-            print(line)
+    written, problems = write_exports(tracked, exports, overwrite=args.overwrite)
     if not args.quiet:
-        for line in division_lines(tracked):
+        for line in (*written, *division_lines(tracked)):
             print(line)
+    if problems:
+        raise Failed(sentences(*problems))
 
 
 def checked_exports(given: Sequence[str], *, has_movie: bool, overwrite: bool) -> Exports:
@@ -87,20 +87,19 @@ def _is_frame_of(place: Path, source: Path) -> bool:
     return place.parent == source and place.suffix.lower() in (".tif", ".tiff") and place.is_file()
 
 
-def write_exports(tracked: Tracked, exports: Exports, *, overwrite: bool) -> Iterator[str]:
-    """Write them, and give a line about each.
-
-    Raises
-    ------
-    Failed
-        If one cannot be written; those before it are.
-    """
+def write_exports(
+    tracked: Tracked, exports: Exports, *, overwrite: bool
+) -> tuple[list[str], list[str]]:
+    """Write each that can be written; return a line about each, and what went wrong."""
+    written, problems = [], []
     for name, path in exports:
         try:
             export(tracked, path, to=name, overwrite=overwrite)
         except SamI2VError as error:
-            raise Failed(f"{path} was not written: {error}") from error
-        yield f"{path}: {name}"
+            problems.append(f"{path} was not written: {error}")
+        else:
+            written.append(f"{path}: {name}")
+    return written, problems
 
 
 def division_lines(tracked: Tracked) -> list[str]:

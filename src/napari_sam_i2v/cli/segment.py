@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sam_i2v.cli.console import Failed, Interrupted, stop_on_ctrl_c
+from napari_sam_i2v.cli.console import Failed, Interrupted, sentences, stop_on_ctrl_c
 from napari_sam_i2v.cli.export import (
     check_apart,
     checked_exports,
     division_lines,
     write_exports,
 )
-from napari_sam_i2v.errors import SamI2VError
+from napari_sam_i2v.errors import OutputError, SamI2VError
 from napari_sam_i2v.exports import Tracked, open_tracked
 from napari_sam_i2v.job import Job, Settings, make_job, parse_frames
 from napari_sam_i2v.movies.output import check_text, write_text
@@ -44,17 +44,30 @@ def run(args: argparse.Namespace) -> None:
     confidence = ConfidenceTable(job.shape[0])
     try:
         path, frames = track_to_file(job, output, quiet=args.quiet, confidence=confidence)
-    finally:
-        if args.confidence is not None and confidence.object_ids:
-            write_text(args.confidence, confidence.as_csv(), overwrite=args.overwrite)
+    except (Failed, Interrupted) as stopped:
+        problems = _write_confidence(args, confidence)
+        raise type(stopped)(sentences(str(stopped), *problems)) from stopped
+    problems = _write_confidence(args, confidence)
     tracked = _tracked(job, path, args.movie, confidence)
-    said = list(write_exports(tracked, exports, overwrite=args.overwrite))
+    said, unwritten = write_exports(tracked, exports, overwrite=args.overwrite)
     if not args.quiet:
         objects = len({prompt.object_id for prompt in job.prompts})
         named = f"{objects} object{'' if objects == 1 else 's'}"
         print(f"{path}: {named}, {frames} of {job.shape[0]} frames tracked")
         for line in (*said, *doubts(confidence), *division_lines(tracked)):
             print(line)
+    if problems := [*problems, *unwritten]:
+        raise Failed(sentences(f"The labels are in {path}", *problems))
+
+
+def _write_confidence(args: argparse.Namespace, confidence: ConfidenceTable) -> list[str]:
+    """Write how sure the answers are, if asked; return what went wrong."""
+    if args.confidence is not None and confidence.object_ids:
+        try:
+            write_text(args.confidence, confidence.as_csv(), overwrite=args.overwrite)
+        except OutputError as error:
+            return [f"{args.confidence} was not written: {error}"]
+    return []
 
 
 def _check_apart(args: argparse.Namespace, output: LabelOutput, exports: list[Path]) -> None:
@@ -125,7 +138,7 @@ def track_to_file(
     except KeyboardInterrupt:
         raise Interrupted(_kept(output)) from None
     except SamI2VError as error:
-        raise Failed(f"{error} {_kept(output)}") from error
+        raise Failed(sentences(str(error), _kept(output))) from error
     except Exception as error:
         what = f"{type(error).__name__}: {error} (--debug shows where)."
         raise Failed(f"{what} {_kept(output)}") from error
