@@ -385,11 +385,34 @@ def _no_folder(_: Path) -> dict:
     return {"out": "missing/labels.tif"}, "the folder missing does not exist"
 
 
+def _an_empty_folder(_: Path) -> dict:
+    Path("labels.tif").mkdir()
+    return {}, "labels.tif exists"
+
+
+def _a_pipe(_: Path) -> dict:
+    os.mkfifo("pipe.csv")
+    return {"prompts": "pipe.csv"}, "pipe.csv is neither a file nor a folder"
+
+
+def _a_format_without_a_path(_: Path) -> dict:
+    return {"more": ("--export", "csv")}, "csv is a format: say where to write it, csv=PATH"
+
+
+def _no_movie_at_all(_: Path) -> dict:
+    return {"movie": ""}, "a file or folder is required, got an empty text"
+
+
+def _no_threads(_: Path) -> dict:
+    return {"more": ("--threads", "x")}, "a number from 1 to "
+
+
 REFUSED = [
     _no_movie, _folder_without_pictures, _no_prompts, _broken_prompts, _prompt_beside_the_movie,
     _prompt_on_a_missing_frame, _prompt_outside_the_range, _frames_beyond_the_end,
     _frames_backwards, _unknown_model, _weights_of_another_network, _weights_that_are_none,
     _unknown_device, _contrast_upside_down, _another_suffix, _no_folder,
+    _an_empty_folder, _a_pipe, _a_format_without_a_path, _no_movie_at_all, _no_threads,
 ]  # fmt: skip
 
 
@@ -779,6 +802,13 @@ def two_channels(path: str, *names: str) -> None:
     pixels = np.stack([tiny.blobs(), np.zeros_like(tiny.blobs())], axis=1)
     metadata = {"axes": "TCYX", "Channel": {"Name": list(names)}}
     tifffile.imwrite(path, pixels, ome=True, metadata=metadata)
+
+
+def test_a_part_is_chosen_of_a_movie_that_is_named(run: Run, here: Path) -> None:
+    save_tiff((tiny.blobs() > 1000).astype(np.uint16), here / "discs.tif")
+    code, _, err = run("export", "discs.tif", "--z", "1", "--to", "o.csv")
+    assert code == 2
+    assert "--z chooses a part of the movie: name it too (--movie)" in the_error(err)
 
 
 def test_channels_may_be_named_by_their_wavelength(segment: Run, run: Run, here: Path) -> None:

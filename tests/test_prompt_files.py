@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dask.array as da
 import numpy as np
+import pandas
 import pytest
 import tifffile
 from PIL import Image
@@ -81,6 +82,7 @@ def test_ways_of_writing_csv(saved, text: str) -> None:
         ("object_id,frame,y,x\n1,0,3,\n", "line 2: x must be a number"),
         ("object_id,frame,y,x\n1,0,3\n", "line 2: the line is too short, x is missing"),
         ("object_id,frame,y,x,label\n1,0,3,4,2\n", "line 2: label must be 1"),
+        ("object_id,frame,y,x,X\n1,0,3,4,5\n", "line 1: x is there twice"),
         (
             "index,axis-0,axis-1,axis-2,axis-3\n0,1,2,3,4\n",
             "line 1: points and shapes need the columns",
@@ -537,3 +539,24 @@ def test_development_prompts(shared_data: Path) -> None:
         assert len(prompts) == counts[name]
     dog = shared_data / "davis" / "Prompts" / "480p" / "dog.csv"
     assert listed(read_prompts(dog, movie_shape=(60, 480, 854, 3))) == [(1, 0, [[147, 309]], [1])]
+
+
+# ---- tables ------------------------------------------------------------------------------------
+
+
+def test_a_table_is_read_as_its_csv(saved) -> None:
+    text = "object_id,frame,y,x,label\n2,1,10.5,20,1\n2,1,11,21,0\n3,0,5,6,1\n"
+    table = pandas.read_csv(saved(text))
+    assert listed(read_prompts(table)) == listed(read_prompts(saved(text)))
+    with pytest.raises(PromptError, match=r"the table, line 1: a header .* x missing"):
+        read_prompts(table.drop(columns="x"))
+    with pytest.raises(PromptError, match="the table holds no prompts"):
+        read_prompts(table.head(0))
+
+
+def test_jpeg_holds_no_labels(tmp_path: Path) -> None:
+    plane = np.zeros((40, 60), np.uint8)
+    plane[5:15, 5:15] = 3
+    Image.fromarray(plane).save(tmp_path / "labels.jpg")
+    with pytest.raises(PromptError, match="JPEG changes grey values"):
+        read_prompts(tmp_path / "labels.jpg")

@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import tifffile
+import torch
 
 import napari_sam_i2v
 from napari_sam_i2v.errors import InputError, OutputError, PromptError
@@ -124,6 +126,14 @@ def test_one_colour_of_an_rgb_array(network) -> None:
         ({"prompts": []}, "points"),
         ({"prompts": [(9, 3, 3)]}, "frame 9"),
         ({"prompts": [(0, 3, float("nan"))]}, "finite"),
+        ({"prompts": [(1.5, 3, 3)]}, "a whole number for the frame; got 1.5"),
+        ({"prompts": [(0, 3, 3), (0, 3)]}, "points \\(N, 3\\)"),
+        ({"prompts": [Prompt(1, 0, box=(2, 2, 9, 9)), (0, 3, 3)]}, "points \\(N, 3\\)"),
+        ({"model": None}, "The model must be a name"),
+        ({"model": 5}, "The model must be a name"),
+        ({"seed": 1.5}, "seed must be a whole number; got 1.5"),
+        ({"seed": "7"}, "seed must be a whole number"),
+        ({"frames": range(0, 4, 2)}, "frames 0:4:2 were asked for"),
         ({"frames": (0, 99)}, "frames 0 to 5"),
         ({"frames": (1, 3)}, "outside the frames asked for"),
         ({"frames": [0, 2]}, r"a tuple \(A, B\) of whole numbers .* got \[0, 2\]"),
@@ -153,6 +163,44 @@ def test_misuse_is_refused(network, given: dict, message: str) -> None:
 def test_a_session_refuses_contrasts_that_are_none(network, contrast: object) -> None:
     with pytest.raises(InputError, match="two finite numbers"):
         Session(tiny.blobs(), model=network, device="cpu", contrast=contrast)
+
+
+def test_whole_numbers_may_be_numpys(tmp_path: Path, network) -> None:
+    rgb = np.repeat((tiny.blobs() / 16).astype(np.uint8)[..., None], 3, axis=-1)
+    options = {"model": network, "device": "cpu", "channel": np.int64(1), "seed": np.uint8(3)}
+    limits = np.array([0.0, 250.0])
+    written = segment(rgb, prompts(), output=tmp_path / "l.tif", contrast=limits, **options)
+    session = Session(rgb, contrast=limits, **options)
+    session.add_prompts(prompts())
+    list(session.propagate())
+    np.testing.assert_array_equal(np.asarray(written), session.labels)
+
+
+def test_a_table_and_a_tensor_prompt(network) -> None:
+    points = [(0, 12.0, 14.0), (0, 30.0, 34.0)]
+    options = {"model": network, "device": "cpu"}
+    expected = segment(tiny.blobs(), points, **options)
+    table = pandas.DataFrame(points, columns=["frame", "y", "x"])
+    table["object_id"] = [1, 2]
+    for given in (table, torch.tensor(points), np.array(points, ">f4")):
+        np.testing.assert_array_equal(segment(tiny.blobs(), given, **options), expected)
+
+
+def test_a_session_takes_the_path_of_a_model(weights: Path, network) -> None:
+    session = Session(tiny.blobs(), model=weights, device="cpu")
+    assert session.model.config == network.config
+    with pytest.raises(InputError, match="The model must be a name"):
+        Session(tiny.blobs(), model=5, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"), [([[[0]]], "got list"), (np.zeros((6, 48, 48), np.uint16), "read-only")]
+)
+def test_labels_that_cannot_be_written_to_are_refused(network, labels, message: str) -> None:
+    if isinstance(labels, np.ndarray):
+        labels.flags.writeable = False
+    with pytest.raises(InputError, match=message):
+        Session(tiny.blobs(), model=network, device="cpu", labels=labels)
 
 
 def test_settings_take_frames_as_a_range_only() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam_i2v.errors import InputError, PromptError
+from napari_sam_i2v.job import plain
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def open_input(
     InputError
         If it is no movie, or if what is chosen is not in it.
     """
+    channel, z, scene = plain(channel), plain(z), plain(scene)
     if not _is_layer(movie, "contrast_limits"):
         opened = _opened(movie, channel, z, axes, scene)
         return MovieInput(opened, contrast=getattr(opened, "contrast", None), z=z)
@@ -185,7 +187,7 @@ def _prompts(given: Any, shape: tuple[int, ...], z: int | None) -> list[Prompt]:
     from napari_sam_i2v.prompt_files import read_prompts
     from napari_sam_i2v.propagation.prompts import Prompt
 
-    if isinstance(given, str | os.PathLike):
+    if isinstance(given, str | os.PathLike) or hasattr(given, "to_csv"):
         return read_prompts(given, movie_shape=shape, z=z)
     if isinstance(given, Prompt):
         return [given]
@@ -204,22 +206,38 @@ def _array_prompts(given: Any, shape: tuple[int, ...]) -> list[Prompt]:
     from napari_sam_i2v.prompt_files import read_prompts
     from napari_sam_i2v.propagation.prompts import Prompt
 
-    array = given if hasattr(given, "shape") else np.asarray(given)
+    array = _as_array(given)
     if tuple(array.shape) in (tuple(shape[:3]), tuple(shape[1:3])):
         return read_prompts(array, movie_shape=shape)
     if len(array.shape) != 2 or array.shape[1] != 3 or np.dtype(array.dtype).kind not in "iuf":
         raise PromptError(
-            "Prompts must be a file, a list of Prompt, points (N, 3) as (frame, y, x), a label "
-            f"image of the movie's size {tuple(shape[:3])}, or Points layers; got "
+            "Prompts must be a file, a table with the columns of one, a list of Prompt, points "
+            "(N, 3) as (frame, y, x), a label image of the movie's size "
+            f"{tuple(shape[:3])}, or Points layers; got "
             f"{type(given).__name__} of shape {tuple(array.shape)}."
         )
     rows = np.asarray(array, float)
     if not np.isfinite(rows).all():
         raise PromptError("Points (frame, y, x) must be finite numbers.")
+    if len(between := rows[rows[:, 0] != np.round(rows[:, 0]), 0]):
+        raise PromptError(
+            f"Points are (frame, y, x) with a whole number for the frame; got {between[0]:g}."
+        )
     return [
-        Prompt(i, round(float(frame)), np.array([[y, x]]))
-        for i, (frame, y, x) in enumerate(rows, start=1)
+        Prompt(i, int(frame), np.array([[y, x]])) for i, (frame, y, x) in enumerate(rows, start=1)
     ]
+
+
+def _as_array(given: Any) -> Any:
+    """Give an array of numpy's kind, as lazy as it is; of text where it is something else."""
+    try:
+        np.dtype(given.dtype)
+    except (AttributeError, TypeError):
+        try:
+            return np.asarray(given)
+        except (ValueError, TypeError):  # rows of several lengths, or of several kinds
+            return np.array([str(type(given))])
+    return given
 
 
 def _is_layer(thing: Any, attribute: str) -> bool:

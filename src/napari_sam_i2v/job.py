@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_sam_i2v.propagation.session import FrameResult
     from napari_sam_i2v.resuming import RunRecord
 
-__all__ = ["Job", "Settings", "check_contrast", "make_job", "parse_frames"]
+__all__ = ["Job", "Settings", "check_contrast", "make_job", "parse_frames", "plain"]
 
 Direction = Literal["forward", "backward", "both"]
 ViewMode = Literal["auto", "frame", "follow"]
@@ -68,6 +68,10 @@ class Settings:
     scene: int | str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("seed", "z", "channel", "scene"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
+        if not isinstance(self.seed, int):
+            raise InputError(f"The seed must be a whole number; got {self.seed!r:.80}.")
         kinds = {"direction": Direction, "view": ViewMode, "memory_filter": Filter}
         for name, kind in kinds.items():
             if getattr(self, name) not in get_args(kind):
@@ -271,7 +275,7 @@ def _check_frames(frames: range, n_frames: int, prompts: Sequence[Prompt]) -> No
     if not (len(frames) and frames.step == 1 and frames[0] >= 0 and frames[-1] < n_frames):
         raise InputError(
             f"The movie has the frames 0 to {n_frames - 1}; frames {_span(frames)} were asked "
-            "for. A range A:B within it is required, B not included."
+            "for. A range A:B within it is required, B not included, with every frame between."
         )
     for prompt in prompts:
         if prompt.frame not in frames:
@@ -283,7 +287,13 @@ def _check_frames(frames: range, n_frames: int, prompts: Sequence[Prompt]) -> No
 
 
 def _span(frames: range) -> str:
-    return f"{frames.start}:{frames.stop}"
+    step = "" if frames.step == 1 else f":{frames.step}"
+    return f"{frames.start}:{frames.stop}{step}"
+
+
+def plain(value: Any) -> Any:
+    """Give a whole number of numpy's as one of Python's, anything else as it is."""
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def check_contrast(limits: tuple[float, ...] | None) -> None:
@@ -312,14 +322,14 @@ def check_contrast(limits: tuple[float, ...] | None) -> None:
 
 def _load(settings: Settings) -> tuple[SamI2V, dict[str, Any]]:
     """Network on its device, and what to note about it."""
-    from napari_sam_i2v.network.checkpoints import load_model, weights_sha256
+    from napari_sam_i2v.network.checkpoints import check_model, load_model, weights_sha256
     from napari_sam_i2v.network.config import DEFAULT_VARIANT
     from napari_sam_i2v.network.device import resolve_device, resolve_precision
 
     device = resolve_device(settings.device)
     resolve_precision(settings.precision, device)
     if not isinstance(settings.model, str | Path):
-        network = settings.model
+        network = check_model(settings.model)
         return network, {"name": "custom", "variant": network.config.name, "sha256": None}
     network = load_model(settings.model, device=device)
     name = DEFAULT_VARIANT if settings.model == "default" else Path(settings.model).name

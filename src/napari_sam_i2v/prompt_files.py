@@ -57,6 +57,7 @@ MAX_ID = 65535
 _MAX_PIXELS = 2**31
 """Of a mask: more than any frame that is tracked has."""
 _COLUMNS = ("object_id", "frame", "y", "x")
+_KNOWN = (*_COLUMNS, "label", "index", "shape-type", "axis-0", "axis-1", "axis-2")
 _LABELS = {"1": 1, "0": 0, "positive": 1, "negative": 0, "true": 1, "false": 0, "": 1}
 
 
@@ -87,7 +88,8 @@ def read_prompts(
     Parameters
     ----------
     source
-        A .csv, .json, label image (see the module), or an integer array (Y, X) or (T, Y, X).
+        A .csv, .json, label image (see the module), an integer array (Y, X) or (T, Y, X), or a
+        table of pandas with the columns of a CSV.
     movie_shape
         (T, Y, X[, 3]) of the movie: prompts must lie inside it.
     z
@@ -131,17 +133,32 @@ def read_saved_prompts(
 
 
 def _called(source: Any) -> str:
-    return str(source) if isinstance(source, str | os.PathLike) else "the label image"
+    if isinstance(source, str | os.PathLike):
+        return str(source)
+    return "the table" if hasattr(source, "to_csv") else "the label image"
 
 
 def _read(source: Any, z: int | None) -> _Drafts:
+    if hasattr(source, "to_csv"):
+        return _from_csv(source.to_csv(index=False), "the table")
     if not isinstance(source, str | os.PathLike):
         return _from_labels(source, "the label image")
     path = Path(source).expanduser()
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as err:  # a folder on the way may not be entered
+        raise PromptError(f"{path} cannot be read: {err.strerror or err}") from err
+    if not there:
         raise PromptError(f"there is no prompts file {path}")
+    if not (path.is_file() or path.is_dir()):
+        raise PromptError(f"{path} is neither a file nor a folder: give one of these")
     if path.is_file() and path.suffix.lower() in (".csv", ".tsv", ".txt"):
-        return _from_csv(path)
+        return _from_csv(_text(path), path)
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        raise PromptError(
+            f"{path}: JPEG changes grey values, so it cannot hold object ids; save the label image "
+            "as TIFF or PNG"
+        )
     if path.is_file() and path.suffix.lower() == ".json":
         return _from_json(path)
     return _from_image(path, z)
@@ -160,8 +177,7 @@ def _text(path: Path) -> str:
 # --- CSV -----------------------------------------------------------------------------------------
 
 
-def _from_csv(path: Path) -> _Drafts:
-    text = _text(path)
+def _from_csv(text: str, path: Path | str) -> _Drafts:
     first = text.lstrip().splitlines()[0]
     rows = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
     try:
@@ -171,6 +187,8 @@ def _from_csv(path: Path) -> _Drafts:
     if not filled:
         raise PromptError(f"{path} is empty: it must hold prompts")
     header = [name.strip().lower() for name in filled[0][1]]
+    if doubled := [name for name in _KNOWN if header.count(name) > 1]:
+        raise PromptError(f"{path}, line 1: {','.join(doubled)} is there twice; name one column so")
     points_layer = "axis-0" in header and "frame" not in header
     if points_layer and "shape-type" in header:
         return _from_shapes(path, header, filled[1:])
@@ -182,7 +200,7 @@ def _from_csv(path: Path) -> _Drafts:
     return drafts
 
 
-def _columns(path: Path, header: list[str]) -> dict[str, str]:
+def _columns(path: Path | str, header: list[str]) -> dict[str, str]:
     """Map what is needed to the columns' names; refuse a file without them."""
     missing = [name for name in _COLUMNS if name not in header]
     if missing:
@@ -193,7 +211,7 @@ def _columns(path: Path, header: list[str]) -> dict[str, str]:
     return {name: name for name in (*_COLUMNS, "label") if name in header}
 
 
-def _points_layer_columns(path: Path, header: list[str]) -> dict[str, str]:
+def _points_layer_columns(path: Path | str | str, header: list[str]) -> dict[str, str]:
     axes = [name for name in header if name.startswith("axis-")]
     names = {2: ("y", "x"), 3: ("frame", "y", "x")}.get(len(axes))
     if names is None or axes != [f"axis-{i}" for i in range(len(axes))]:
@@ -224,7 +242,7 @@ def _add_point(
     draft.labels.append(_label(cell("label", "1"), where))
 
 
-def _from_shapes(path: Path, header: list[str], rows: list[tuple[int, list[str]]]) -> _Drafts:
+def _from_shapes(path: Path | str, header: list[str], rows: list[tuple[int, list[str]]]) -> _Drafts:
     """Take the rectangles of a Shapes layer, a line per vertex, as the boxes around them."""
     columns = {"index": "index", "kind": "shape-type"} | _points_layer_columns(path, header)
     corners: dict[int, list[tuple[int, float, float]]] = {}

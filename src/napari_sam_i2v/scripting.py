@@ -52,7 +52,8 @@ def segment(
         A file or folder (see `open_movie`), a `Movie`, an array (T, Y, X) or (T, Y, X, 3), or a
         napari Image layer.
     prompts
-        A file (CSV, JSON or label image, see `napari_sam_i2v.prompt_files`), a list of `Prompt`,
+        A file (CSV, JSON or label image, see `napari_sam_i2v.prompt_files`), a table of pandas
+        with the columns of such a CSV, a list of `Prompt`,
         an array of points (N, 3) as (frame, y, x) with an object for each, a label image (Y, X)
         or (T, Y, X), or one or several napari Points layers with the optional features
         `object_id` and `label` (1 on the object, 0 not).
@@ -162,7 +163,7 @@ class Session(EngineSession):
         super().__init__(
             self.source.pixels,
             labels=labels,
-            contrast=self._contrast(contrast or self.source.contrast),
+            contrast=self._contrast(self.source.contrast if contrast is None else contrast),
             **options,
         )
 

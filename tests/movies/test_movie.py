@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,18 @@ def test_missing(tmp_path: Path) -> None:
         open_movie(tmp_path / "nowhere.tif")
 
 
+@pytest.mark.parametrize("address", ["http://localhost:8000/a.zarr", "s3://images/a.zarr"])
+def test_addresses_on_the_web(address: str) -> None:
+    with pytest.raises(MovieError, match="an address on the web: copy the image"):
+        open_movie(address)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "movie.tif")
+    with pytest.raises(MovieError, match="neither a file nor a folder"):
+        open_movie(tmp_path / "movie.tif")
+
+
 def test_folder_that_is_no_movie(tmp_path: Path) -> None:
     (tmp_path / "inside").mkdir()
     (tmp_path / "notes.txt").write_text("no picture")
@@ -118,7 +131,7 @@ def test_folder_that_is_no_movie(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"hello world, no movie", "is of a kind that is not supported"),
-        (b"PK\x03\x04" + bytes(200), "is a zip archive"),
+        (b"PK\x03\x04" + bytes(200), r"is a zip archive.*\(unpack it first\)"),
         (b"II*\x00\xff\xff", "truncated or damaged"),
         (b"\x89PNG\r\n\x1a\nrubbish", "truncated or damaged"),
     ],

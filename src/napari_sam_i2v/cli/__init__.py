@@ -54,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _message(error: Exception) -> str:
     if isinstance(error, SamI2VError | Failed):
         return str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename} cannot be used: {error.strerror} (--debug shows where)"
     return f"{type(error).__name__}: {error} (--debug shows where)"
 
 

@@ -84,17 +84,17 @@ def _add_segment(commands: Any) -> None:
         ),
     )  # fmt: skip
     parser.add_argument(
-        "movie", metavar="MOVIE", type=Path,
+        "movie", metavar="MOVIE", type=_path,
         help="TIFF, OME-Zarr, DICOM, NIfTI, AVI, MP4, MOV, ND2, CZI, LIF, or a folder with one "
         "picture per frame",
     )  # fmt: skip
     parser.add_argument(
-        "--prompts", required=True, type=Path, metavar="FILE",
+        "--prompts", required=True, type=_path, metavar="FILE",
         help="CSV with object_id,frame,y,x[,label], napari's CSV of points or rectangles, JSON, "
         "or a label image",
     )  # fmt: skip
     parser.add_argument(
-        "--output", required=True, type=Path, metavar="OUT", help="NAME.tif or NAME.zarr"
+        "--output", required=True, type=_path, metavar="OUT", help="NAME.tif or NAME.zarr"
     )
     _add_tracking(parser.add_argument_group("tracking"))
     _add_reading(parser.add_argument_group("how the movie is read"))
@@ -144,7 +144,7 @@ def _add_part(options: _Options, *, z: str) -> None:
 
 def _add_writing(options: _Options) -> None:
     options.add_argument(
-        "--confidence", type=Path, metavar="FILE.csv",
+        "--confidence", type=_path, metavar="FILE.csv",
         help="write how sure every answer is: object_id,frame,confidence,score,iou,area",
     )  # fmt: skip
     options.add_argument(
@@ -175,19 +175,19 @@ def _add_export(commands: Any) -> None:
         ),
     )  # fmt: skip
     parser.add_argument(
-        "labels", metavar="LABELS", type=Path, help="TIFF, OME-Zarr, or a folder of masks"
+        "labels", metavar="LABELS", type=_path, help="TIFF, OME-Zarr, or a folder of masks"
     )
     parser.add_argument(
         "--to", action="append", required=True, metavar="FORMAT=PATH",
         help="as often as wanted",
     )  # fmt: skip
     parser.add_argument(
-        "--movie", type=Path, metavar="MOVIE",
+        "--movie", type=_path, metavar="MOVIE",
         help="the movie that was tracked, for intensities and overlays",
     )  # fmt: skip
     _add_part(parser.add_argument_group("how the movie is read"), z="plane of a movie with depth")
     parser.add_argument(
-        "--lineage", type=Path, metavar="FILE",
+        "--lineage", type=_path, metavar="FILE",
         help="divisions: text as man_track.txt, a line “label first last parent” per object",
     )  # fmt: skip
     _add_overwrite(
@@ -202,7 +202,7 @@ def _add_demo(commands: Any) -> None:
         commands, "demo", "track a bundled sample movie, measure it, and draw the result"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="DIR",
+        "--output", type=_path, metavar="DIR",
         help=f"folder for the results (default: a new {PROGRAM}-demo here)",
     )  # fmt: skip
     parser.add_argument(
@@ -238,10 +238,10 @@ def _add_train(commands: Any) -> None:
         commands, "train", "train a network from a recipe on synthetic movies",
         epilog="Started again with the same FOLDER, training goes on where it stopped.",
     )  # fmt: skip
-    parser.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE.toml")
-    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER")
+    parser.add_argument("recipe", nargs="?", type=_path, metavar="RECIPE.toml")
+    parser.add_argument("folder", nargs="?", type=_path, metavar="FOLDER")
     parser.add_argument(
-        "--preview", type=Path, metavar="SHEET.png",
+        "--preview", type=_path, metavar="SHEET.png",
         help="train nothing: draw a sheet of synthetic movies with their outlines",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the preview")
@@ -265,7 +265,7 @@ def _add_evaluate(commands: Any) -> None:
         ),
     )  # fmt: skip
     parser.add_argument(
-        "data", metavar="FOLDER", type=Path, nargs="+", help="cases, or folders of cases"
+        "data", metavar="FOLDER", type=_path, nargs="+", help="cases, or folders of cases"
     )
     parser.add_argument(
         "--protocol", type=_protocols, default=["click"], metavar="P,Q",
@@ -279,10 +279,10 @@ def _add_evaluate(commands: Any) -> None:
         help="measure SEG, DET and TRA of the Cell Tracking Challenge too (extra: ctc)",
     )  # fmt: skip
     parser.add_argument(
-        "--json", type=Path, metavar="FILE.json", help="write all numbers, of every object too"
+        "--json", type=_path, metavar="FILE.json", help="write all numbers, of every object too"
     )
     parser.add_argument(
-        "--markdown", type=Path, metavar="FILE.md", help="write the tables in Markdown"
+        "--markdown", type=_path, metavar="FILE.md", help="write the tables in Markdown"
     )
     _add_overwrite(parser, "replace older reports")
 
@@ -320,7 +320,7 @@ def _add_benchmark(commands: Any) -> None:
     parser.add_argument(
         "--profile", action="store_true", help="show in which modules the time is spent"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE.json", help="write all numbers")
+    parser.add_argument("--json", type=_path, metavar="FILE.json", help="write all numbers")
     _add_overwrite(parser, "replace an older report")
 
 
@@ -340,7 +340,7 @@ def _add_place(options: _Options) -> None:
 
 
 def _add_threads(options: _Options) -> None:
-    options.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of torch")
+    options.add_argument("--threads", type=_threads, metavar="N", help="CPU threads of torch")
 
 
 def _add_precision(options: _Options) -> None:
@@ -376,15 +376,21 @@ def _protocols(text: str) -> list[str]:
     return [name for name in PROTOCOL_NAMES if name in names]
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 4 * (os.cpu_count() or 1):
-        raise argparse.ArgumentTypeError(f"a number of threads is required, got {text}")
-    return number
+def _path(text: str) -> Path:
+    if not text:  # of a shell variable that is not set; it would be the folder we are in
+        raise argparse.ArgumentTypeError("a file or folder is required, got an empty text")
+    return Path(text)
+
+
+def _threads(text: str) -> int:
+    most = 4 * (os.cpu_count() or 1)
+    if not (text.isdecimal() and 1 <= int(text) <= most):
+        raise argparse.ArgumentTypeError(f"a number from 1 to {most} is required, got {text}")
+    return int(text)
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"a number of at least 1 is required, got {text}")
     return number

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_sam_i2v.cli.console import Failed, sentences
 from napari_sam_i2v.errors import InputError, SamI2VError
-from napari_sam_i2v.exports import Tracked, check_export, export, format_of, open_tracked
+from napari_sam_i2v.exports import FORMATS, Tracked, check_export, export, format_of, open_tracked
 
 __all__ = ["check_apart", "checked_exports", "division_lines", "run", "write_exports"]
 
@@ -24,9 +24,12 @@ def run(args: argparse.Namespace) -> None:
         written=[path for _, path in exports],
         read=[path for path in (args.labels, args.movie, args.lineage) if path is not None],
     )
+    part = {"channel": args.channel, "z": args.z, "axes": args.axes, "scene": args.scene}
+    if args.movie is None and (chosen := [name for name, at in part.items() if at is not None]):
+        raise InputError(f"--{chosen[0]} chooses a part of the movie: name it too (--movie).")
     tracked = open_tracked(
         args.labels, movie=args.movie, lineage=args.lineage,
-        channel=args.channel, z=args.z, axes=args.axes, scene=args.scene,
+        **part,
     )  # fmt: skip
     written, problems = write_exports(tracked, exports, overwrite=args.overwrite)
     if not args.quiet:
@@ -47,6 +50,8 @@ def checked_exports(given: Sequence[str], *, has_movie: bool, overwrite: bool) -
     exports: Exports = []
     for text in given:
         name, equals, path = text.partition("=")
+        if not equals and text in FORMATS:
+            raise InputError(f"{text} is a format: say where to write it, {text}=PATH.")
         if not equals:
             name, path = format_of(text), text
         exports.append((name, check_export(name, path, has_movie=has_movie, overwrite=overwrite)))

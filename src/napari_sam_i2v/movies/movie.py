@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from importlib import import_module
@@ -39,6 +40,9 @@ _KINDS = (
     "a TIFF, OME-Zarr, DICOM, NIfTI, AVI, MP4, MOV, ND2, CZI or LIF file, or a folder with one "
     "TIFF, PNG, JPEG or DICOM file per frame"
 )
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+"""How addresses begin, as `Path` writes them; a drive of Windows has one letter."""
 
 
 class Movie:
@@ -217,8 +221,12 @@ def _kind_of(path: Path) -> str:
     try:
         if path.is_dir():
             return f"{folder_kind(path) or 'pictures'} folder"
+        if _ADDRESS.match(str(path)):
+            raise MovieError(f"{path} is an address on the web: copy the image here, and open that")
         if not path.exists():
             raise MovieError(f"there is no file or folder {path}")
+        if not path.is_file():
+            raise MovieError(f"{path} is neither a file nor a folder: give one of these")
         kind = file_kind(path)
     except OSError as err:  # a folder on the way may not be entered
         raise MovieError(f"{path} cannot be read: {err.strerror or err}") from err
@@ -232,4 +240,5 @@ def _refusal(path: Path) -> str:
         return f"{path} is empty"
     name = foreign_name(path)
     what = f"is {name}, which is" if name else "is of a kind that is"
-    return f"{path} {what} not supported: give {_KINDS} (Fiji can convert it)"
+    how = "unpack it first" if name and "archive" in name else "Fiji can convert it"
+    return f"{path} {what} not supported: give {_KINDS} ({how})"

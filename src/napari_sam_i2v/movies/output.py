@@ -39,7 +39,9 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
         raise OutputError(f"{str(path)!r} is no name for a result: give FOLDER/NAME.tif or .zarr")
     if not target.parent.is_dir():
         raise OutputError(f"the folder {target.parent} does not exist: make it first")
-    if not os.path.lexists(target) or _is_empty_folder(target):
+    if not os.path.lexists(target):
+        return target
+    if _is_empty_folder(target) and target.suffix.lower() not in (".tif", ".tiff"):
         return target
     if not overwrite:
         raise OutputError(f"{target} exists: choose another name, or overwrite it (--overwrite)")

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from napari_sam_i2v.errors import CheckpointError
+from napari_sam_i2v.errors import CheckpointError, InputError
 from napari_sam_i2v.network.config import (
     DEFAULT_VARIANT,
     VARIANTS,
@@ -130,6 +130,16 @@ def load_model(
         if isinstance(part, nn.Conv2d):  # laid out like the maps that it meets
             part.weight.data = part.weight.contiguous(memory_format=torch.channels_last)
     return model.to(place).eval().requires_grad_(False)
+
+
+def check_model(model: Any) -> SamI2V:
+    """Return what is a network; else `InputError`."""
+    if not (isinstance(model, nn.Module) and hasattr(model, "config")):  # it may be compiled
+        raise InputError(
+            f"The model must be a name ({', '.join(MODELS)}), a file, or a network; got "
+            f"{model!r:.80}."
+        )
+    return cast(SamI2V, model)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:

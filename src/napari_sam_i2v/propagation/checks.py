@@ -42,6 +42,10 @@ def checked_labels(labels: Any, shape: tuple[int, ...]) -> Any:
     """Return labels of the movie's shape, new ones where not given; else `InputError`."""
     if labels is None:
         return np.zeros(shape, np.uint16)
+    if not (hasattr(labels, "shape") and hasattr(labels, "dtype")):
+        raise InputError(f"Labels must be an array to write to, got {type(labels).__name__}.")
+    if isinstance(labels, np.ndarray) and not labels.flags.writeable:
+        raise InputError("Labels must be an array to write to, this one is read-only: copy it.")
     if tuple(labels.shape) != tuple(shape):
         raise InputError(
             f"Labels of the movie's shape {tuple(shape)} are required, got {tuple(labels.shape)}."

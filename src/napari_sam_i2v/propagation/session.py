@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_sam_i2v.errors import PromptError
-from napari_sam_i2v.network.checkpoints import load_model
+from napari_sam_i2v.network.checkpoints import check_model, load_model
 from napari_sam_i2v.network.device import resolve_device, resolve_precision
 from napari_sam_i2v.network.memory_filter import FilterStrategy
 from napari_sam_i2v.network.sam_i2v import SamI2V
@@ -148,7 +149,7 @@ class Session:
         self,
         movie: MovieLike,
         *,
-        model: str | SamI2V = "default",
+        model: str | Path | SamI2V = "default",
         device: str = "auto",
         precision: str = "auto",
         view: ViewMode = "auto",
@@ -166,8 +167,9 @@ class Session:
         self.labels = checked_labels(labels, self.shape)
         place = resolve_device(device)
         arithmetic = resolve_precision(precision, place)
-        network = load_model(model, device=place) if isinstance(model, str) else model.to(place)
-        self.model = network.eval()
+        if isinstance(model, str | Path):
+            model = load_model(model, device=place)
+        self.model = check_model(model).to(place).eval()
         self.engine = Engine(self.model, arithmetic, published=view == "frame")
         self.contrast = checked_contrast(contrast) or estimate_contrast(self.movie)
         self.view: ViewMode = view
