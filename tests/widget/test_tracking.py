@@ -768,6 +768,51 @@ def test_opening_again_takes_the_place_of_the_labels_that_were_left(
     assert not controller.rows()[0].prompts
 
 
+def test_painting_needs_a_frame_on_screen(controller: TrackController, viewer: ViewerModel) -> None:
+    """In other views a stroke would go through many frames, of which one is answered."""
+    viewer.dims.ndisplay = 3
+    assert not controller.labels.editable
+    with pytest.raises(PromptError, match="show it in 2D, y down and x across"):
+        controller.arm("paint")
+    viewer.dims.ndisplay = 2
+    controller.arm("paint")
+    assert controller.in_hand == "paint"
+    viewer.dims.roll()
+    assert controller.in_hand is None and not controller.labels.editable
+    viewer.dims.roll()
+    viewer.dims.roll()
+    viewer.dims.transpose()
+    assert controller.labels.editable
+    controller.close()
+    viewer.dims.roll()
+    viewer.dims.roll()
+    assert not viewer.layers["cells tracked"].editable
+
+
+def test_painting_needs_the_plane_that_is_tracked(
+    controller: TrackController, viewer: ViewerModel, tmp_path: Path
+) -> None:
+    data = np.stack([discs(CENTRES, (64, 64), values=(120, 200))] * 3, axis=1)
+    image = viewer.add_image(data, name="volume", axis_labels=("t", "z", "y", "x"))
+    viewer.dims.set_point(1, 1)
+    controller.open(image, folder=tmp_path / "volume.sam-i2v")
+    drive(controller)
+    assert controller.labels.editable
+    viewer.dims.set_point(1, 2)
+    assert not controller.labels.editable
+    with pytest.raises(PromptError, match="with z at 1"):
+        controller.arm("paint")
+    viewer.dims.set_point(1, 1)
+    assert controller.labels.editable
+
+
+def test_paint_paints_though_the_background_was_picked(controller: TrackController) -> None:
+    two(controller)
+    controller.labels.selected_label = 0
+    controller.arm("paint")
+    assert controller.labels.selected_label == controller.current_object
+
+
 def test_removing_our_labels_closes_the_session(
     controller: TrackController, viewer: ViewerModel
 ) -> None:

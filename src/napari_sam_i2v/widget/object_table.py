@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QItemSelectionModel, QRectF, QSize, Qt, Signal
@@ -138,15 +139,29 @@ class ObjectTable(QTableWidget):
         self.blockSignals(True)
         anew = [row.object_id for row in rows] != self.ids
         self._rows = tuple(rows)
-        if anew:
-            self.setRowCount(len(rows))
-        for number, row in enumerate(rows):
-            self._fill(number, row)
+        with self._columns_held():
+            if anew:
+                self.setRowCount(len(rows))
+            for number, row in enumerate(rows):
+                self._fill(number, row)
         self._select(selected, current)
         self.blockSignals(False)
         if self.selected_ids() != selected:
             self.selected.emit()
         self.viewport().update()
+
+    @contextmanager
+    def _columns_held(self) -> Iterator[None]:
+        """Measure the columns once at the end: a column that fits all rows does so at each text."""
+        header, modes = self.horizontalHeader(), QHeaderView.ResizeMode
+        fitting = [n for n in range(len(HEADERS)) if n != NAME]
+        for column in fitting:
+            header.setSectionResizeMode(column, modes.Fixed)
+        try:
+            yield
+        finally:
+            for column in fitting:
+                header.setSectionResizeMode(column, modes.ResizeToContents)
 
     def _fill(self, number: int, row: ObjectRow) -> None:
         sure = "–" if row.confidence is None else f"{row.confidence:.2f}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from napari.layers import Labels
 
+from napari_sam_i2v.errors import PromptError
 from napari_sam_i2v.widget.layers import Axes, left_layer, mark, placement
 from napari_sam_i2v.widget.painting import Stroke, plane_of, stroke_between
 from napari_sam_i2v.widget.prompt_layers import PromptLayers
@@ -74,6 +75,9 @@ class Stage:
         self.labels.events.selected_label.connect(self._on_selected)
         self.labels.events.n_edit_dimensions.connect(self._keep_to_one_frame)
         self.labels.mouse_drag_callbacks.insert(0, self.begin_stroke)
+        for shown in self._shown:
+            shown.connect(self._allow_painting)
+        self._allow_painting()
         self.labels.bind_key(_UNDO, lambda _: undo(), overwrite=True)
         self.labels.bind_key(_REDO, lambda _: redo(), overwrite=True)
         self.prompts = PromptLayers(
@@ -110,6 +114,8 @@ class Stage:
         self.labels.events.n_edit_dimensions.disconnect(self._keep_to_one_frame)
         self.labels.events.colormap.disconnect(self._recolour)
         self.labels.mouse_drag_callbacks.remove(self.begin_stroke)
+        for shown in self._shown:
+            shown.disconnect(self._allow_painting)
         for key in (_UNDO, _REDO):
             self.labels.bind_key(key, None)
         self.labels.editable = False
@@ -151,9 +157,42 @@ class Stage:
         self.prompts.arm(None if tool == "paint" else tool)
         self.labels.mode = "pan_zoom"
         if tool == "paint":
+            if not self.labels.selected_label:  # napari's picker took the background: no object
+                self.labels.selected_label = self.prompts.current_object
             self.labels.visible = True  # or it would refuse the mode
             self.viewer.layers.selection.active = self.labels
             self.labels.mode = "paint"
+
+    @property
+    def paintable(self) -> bool:
+        """Whether what is on screen is a frame of the movie, so that a stroke is on one frame."""
+        dims, axes = self.viewer.dims, self.axes
+        first = dims.ndim - self.labels.ndim
+        if {*dims.displayed} != {dims.ndim - 2, dims.ndim - 1}:
+            return False
+        at = self.image.world_to_data(np.asarray(dims.point)[first:])
+        return all(round(float(at[axis])) == index for axis, index in axes.fixed.items())
+
+    def check_paintable(self) -> None:
+        """Check that a frame of the movie is on screen; else `PromptError`."""
+        if self.paintable:
+            return
+        names = self.image.axis_labels
+        fixed = "".join(f", with {names[axis]} at {at}" for axis, at in self.axes.fixed.items())
+        raise PromptError(
+            "Painting needs a frame of the movie on screen: show it in 2D, y down and x across"
+            f"{fixed}."
+        )
+
+    @property
+    def _shown(self) -> tuple[Any, ...]:
+        """What napari says when something else is to be shown."""
+        events = self.viewer.dims.events
+        return events.point, events.order, events.ndisplay
+
+    def _allow_painting(self, event: Any = None) -> None:
+        """Keep strokes off other planes, and off several frames at a time."""
+        self.labels.editable = self.paintable
 
     @property
     def in_hand(self) -> Tool | None:

@@ -349,7 +349,15 @@ class TrackController:
     # ---- prompting --------------------------------------------------------------------------
 
     def arm(self, tool: Tool | None) -> None:
-        """Make clicks and drags on the canvas prompt, or move the camera again."""
+        """Make clicks and drags on the canvas prompt, or move the camera again.
+
+        Raises
+        ------
+        PromptError
+            If no frame of the movie is on screen to be painted on.
+        """
+        if tool == "paint" and self._stage is not None:
+            self._stage.check_paintable()
         self.tool = tool
         if self._stage is not None:
             self._stage.arm(tool)
