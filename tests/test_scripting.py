@@ -291,6 +291,34 @@ def test_a_layers_output_keeps_its_steps_and_units(tmp_path: Path, network) -> N
     np.testing.assert_array_equal(np.asarray(layer.data), tifffile.imread(target))
 
 
+@pytest.mark.parametrize("output", ["labels.tif", "labels.zarr"])
+def test_a_mirrored_layer_has_sizes_as_steps(tmp_path: Path, network, output: str) -> None:
+    image = image_layer(scale=(-2, -0.5, 250), units=("s", "um", "nm"))
+    path = tmp_path / output
+    segment(image, prompts(), model=network, device="cpu", output=path)
+    opened = open_movie(path)
+    assert opened.scale == pytest.approx((2.0, 0.5, 0.25))
+    assert opened.units == ("second", "micrometer", "micrometer")
+
+
+def test_layers_of_other_kinds_prompt(network) -> None:
+    image = image_layer()
+    options = {"model": network, "device": "cpu"}
+    corners = np.array([[0, 6, 8], [0, 6, 20], [0, 18, 20], [0, 18, 8]], float)
+    drawn = layers.Shapes(
+        [[image.data_to_world(corner) for corner in corners]], shape_type="rectangle"
+    )
+    boxed = segment(image, drawn, **options)
+    expected = segment(tiny.blobs(), Prompt(1, 0, box=(6, 8, 18, 20)), **options)
+    np.testing.assert_array_equal(boxed.data, expected)
+    mask = np.zeros((48, 48), np.uint16)
+    mask[6:18, 8:20] = 3
+    masked = segment(image, layers.Labels(mask), **options)
+    np.testing.assert_array_equal(masked.data, segment(tiny.blobs(), mask, **options))
+    with pytest.raises(PromptError, match="Shapes layers are taken by themselves"):
+        segment(tiny.blobs(), layers.Shapes([corners], shape_type="rectangle"), **options)
+
+
 def test_a_further_axis_needs_a_position(network) -> None:
     stack = np.stack([np.zeros_like(tiny.blobs()), tiny.blobs()], axis=1)  # (T, C, Y, X)
     image = layers.Image(stack, axis_labels=("t", "c", "y", "x"), contrast_limits=(0, 4000))

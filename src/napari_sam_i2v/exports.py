@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.movies.lineage import Lineage
-from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
+from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN, plain_steps
 
 if TYPE_CHECKING:
     from napari_sam_i2v.measure.objects import Columns
@@ -57,6 +57,11 @@ class Tracked:
     movie_path: Path | None = None
     confidence: ConfidenceTable | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        scale, units = plain_steps(self.scale, self.units)
+        object.__setattr__(self, "scale", scale)
+        object.__setattr__(self, "units", units)
 
     @cached_property
     def columns(self) -> Columns:

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_sam_i2v.errors import InputError, PromptError
 from napari_sam_i2v.job import plain
-from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
+from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN, plain_steps
 
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.prompts import Prompt
@@ -48,12 +48,33 @@ class MovieInput:
         """Prompts from a file, `Prompt`s, points (N, 3), a label image, or Points layers.
 
         Points of layers go through world coordinates where the movie is a layer too; otherwise
-        they are data pixels (frame, y, x).
+        they are data pixels (frame, y, x). A Labels layer counts as its array. Rectangles of Shapes
+        layers are boxes; they need the movie's layer.
         """
         several = list(given) if isinstance(given, list | tuple) else [given]
+        if len(several) == 1 and _is_layer(several[0], "selected_label"):
+            given = several[0].data
+        elif any(_is_layer(one, "shape_type") for one in several):
+            return self._boxes(several)
         if self.image is not None and several and all(_is_layer(g, "features") for g in several):
             return points_to_prompts(several, image=self.image, axes=self.axes)
         return _prompts(given, tuple(self.pixels.shape), self.z)
+
+    def _boxes(self, layers: Sequence[Any]) -> list[Prompt]:
+        """Boxes of Shapes layers."""
+        from napari_sam_i2v.widget.given_layers import prompts_from_layer
+
+        image, axes = self.image, self.axes
+        if image is None or axes is None or not all(_is_layer(x, "shape_type") for x in layers):
+            raise PromptError(
+                "Shapes layers are taken by themselves, and where the movie is an Image layer. "
+                "Give the layers that they lie on, or boxes: Prompt(object_id, frame, box=...)."
+            )
+        prompts: list[Prompt] = []
+        for layer in layers:
+            taken = {one.object_id for one in prompts}
+            prompts += prompts_from_layer(image, axes, layer, frame=0, taken=taken)
+        return prompts
 
     def labels_layer(self, labels: Any) -> Any:
         """Return a napari Labels layer (in no viewer yet) that lies on the movie."""
@@ -267,10 +288,10 @@ class _LayerMovie:
     def __init__(self, image: Any, axes: Axes, data: Any) -> None:
         shown = (axes.time, image.ndim - 2, image.ndim - 1)
         self.name, self.data = str(image.name), data
-        self.scale = tuple(float(image.scale[axis]) for axis in shown)
         t, y, x = (_unit(image.units[axis]) for axis in shown)
         # To napari, which knows no frames, the unit of an uncalibrated time axis is a pixel.
-        self.units = (TIME_UNKNOWN if t == SPACE_UNKNOWN else t, y, x)
+        units = (TIME_UNKNOWN if t == SPACE_UNKNOWN else t, y, x)
+        self.scale, self.units = plain_steps([image.scale[axis] for axis in shown], units)
 
     @property
     def shape(self) -> tuple[int, ...]:

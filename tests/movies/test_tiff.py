@@ -129,8 +129,8 @@ def test_ome_scale_and_units(tmp_path: Path) -> None:
     about |= {"TimeIncrement": 5, "TimeIncrementUnit": "min"}
     tifffile.imwrite(path, STACK, metadata=about)
     movie = open_movie(path)
-    assert movie.scale == (5.0, 650.0, 0.65)
-    assert movie.units == ("minute", "nanometer", "micrometer")
+    assert movie.scale == pytest.approx((5.0, 650.0, 650.0))
+    assert movie.units == ("minute", "nanometer", "nanometer")  # one unit for y and x
 
 
 def test_imagej_scale_and_units(tmp_path: Path) -> None:

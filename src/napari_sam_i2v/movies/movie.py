@@ -18,7 +18,7 @@ from napari_sam_i2v.movies.axes import FramePlan, plan_frames
 from napari_sam_i2v.movies.kinds import file_kind, folder_kind, foreign_name
 from napari_sam_i2v.movies.limits import refuse_huge
 from napari_sam_i2v.movies.source import Source
-from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
+from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN, plain_steps
 
 __all__ = ["Movie", "open_movie", "open_source"]
 
@@ -76,8 +76,9 @@ class Movie:
         unknown = (1.0, TIME_UNKNOWN), (1.0, SPACE_UNKNOWN), (1.0, SPACE_UNKNOWN)
         step_t = source.pixel.get("T", unknown[0]) if plan.timed else unknown[0]
         steps = (step_t, source.pixel.get("Y", unknown[1]), source.pixel.get("X", unknown[2]))
-        self.scale: tuple[float, float, float] = (steps[0][0], steps[1][0], steps[2][0])
-        self.units: tuple[str, str, str] = (steps[0][1], steps[1][1], steps[2][1])
+        self.scale, self.units = plain_steps(
+            [step for step, _ in steps], [unit for _, unit in steps]
+        )
 
     @property
     def ndim(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_sam_i2v.errors import InputError, SamI2VError
 from napari_sam_i2v.movies.kinds import is_private
+from napari_sam_i2v.movies.units import plain_steps
 from napari_sam_i2v.session_folder import (
     SessionFolder,
     fingerprint,
@@ -60,13 +61,14 @@ class Opening:
     ) -> Opening:  # fmt: skip
         """Read what there is to know from a layer."""
         use = (axes.time, image.ndim - 2, image.ndim - 1)
-        t, y, x = (float(image.scale[axis]) for axis in use)
-        units = [str(image.units[axis]) for axis in use]
+        scale, units = plain_steps(
+            [image.scale[axis] for axis in use], [str(image.units[axis]) for axis in use]
+        )
         path = image.source.path
         return cls(
             name=image.name, source=None if path is None else str(path),
-            movie=movie_array(image, axes), axes=axes, scale=(t, y, x),
-            units=(units[0], units[1], units[2]), contrast=contrast_limits(image),
+            movie=movie_array(image, axes), axes=axes, scale=scale,
+            units=units, contrast=contrast_limits(image),
             model=model, view=view, device=device, precision=precision, chosen=chosen,
         )  # fmt: skip
 
