@@ -79,7 +79,7 @@ def serving() -> Iterator[Server]:
                 self.wfile.write(reply.body[:first])
                 self.wfile.flush()
                 if reply.hold_after is not None:
-                    server.go.wait(60)
+                    server.go.wait(600)
                     self.wfile.write(reply.body[first:])
             except ConnectionError:
                 pass  # the client has left

@@ -173,7 +173,7 @@ def test_few_objects_on_large_planes_are_quick():
     for one in range(1, 6):
         labels[:, 300 * one : 300 * one + 40, 300 * one : 300 * one + 40] = one
     movie = np.zeros_like(labels)
-    began = time.perf_counter()
+    began = time.thread_time()  # of the processor: other programs do not count
     rows = measurements(labels, movie)
-    assert time.perf_counter() - began < 0.6  # 0.03 s where nothing else runs
+    assert time.thread_time() - began < 0.6  # 0.03 s where nothing else runs
     assert len(rows["area"]) == 15

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from tests import tiny
+from tests.network import tiny as network
 
+from napari_sam_i2v.job import Settings, make_job
+from napari_sam_i2v.measure import speed
 from napari_sam_i2v.measure.made_movie import write_movie
-from napari_sam_i2v.measure.speed import Case, measure_apart, peak_memory, slope
+from napari_sam_i2v.measure.speed import Case, measure_apart, slope
+from napari_sam_i2v.propagation.engine import Engine
+from napari_sam_i2v.propagation.prompts import Prompt
 
 
 def test_slope_is_that_after_memory_has_settled() -> None:
@@ -17,13 +27,38 @@ def test_slope_is_that_after_memory_has_settled() -> None:
     assert slope(grown) is None
 
 
+PEAK = """
+from napari_sam_i2v.measure.speed import peak_memory
+before = peak_memory()
+held = bytearray(b"x") * (before + 50_000_000)
+assert peak_memory() >= before + 50_000_000
+del held
+assert peak_memory() >= before + 50_000_000  # to some pages, which Linux counts late
+"""
+
+
 def test_peak_is_that_of_a_process_and_does_not_go_down() -> None:
-    before = peak_memory()
-    held = bytearray(b"x" * (before + 50_000_000))
-    peak = peak_memory()
-    assert before + 50_000_000 <= peak
-    del held
-    assert peak_memory() >= peak
+    """Of a small one: this one may have had more than is left to be taken once more."""
+    subprocess.run([sys.executable, "-c", PEAK], check=True)
+
+
+def test_a_click_on_a_frame_that_is_known_does_not_encode_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that runs while a frame is encoded, and then alone."""
+    ticks: list[int] = []
+    encoded = Engine._encoded
+
+    def ticking(self: Engine, source: Any, index: int, views: Any) -> Any:
+        ticks.append(index)
+        return encoded(self, source, index, views)
+
+    monkeypatch.setattr(Engine, "_encoded", ticking)
+    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: float(len(ticks))))
+    settings = Settings(model=network.shared(), device="cpu", contrast=(0.0, 4000.0, 1.0))
+    prompts = [Prompt(1, 0, points=np.array([[20.0, 20.0]]))]
+    new, known = speed._clicks(make_job(tiny.blobs(3), prompts, settings))
+    assert (new >= 1, known) == (True, 0)
 
 
 def test_a_case_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
@@ -37,7 +72,6 @@ def test_a_case_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert found.threads == 1
     assert 0 < found.first_frame < found.seconds
     assert min(found.encode, found.object_step, found.click_new, found.click_known) > 0
-    assert found.click_known < found.click_new
     assert 50e6 < found.host_peak < 2e9
     assert found.frames_per_second == pytest.approx(3 / found.seconds)
     assert found.object_frames_per_second == pytest.approx(6 / found.seconds)

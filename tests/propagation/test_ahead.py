@@ -63,11 +63,11 @@ def test_it_is_done_while_the_body_runs(threads: int) -> None:
 
     def work() -> None:
         begun.set()
-        assert may_end.wait(10)
+        assert may_end.wait(60)
 
     ahead = Lookahead()
     with ahead.doing(work):
-        assert begun.wait(10)
+        assert begun.wait(60)
         may_end.set()
     ahead.wait()
     with ahead.doing(None):

@@ -201,7 +201,7 @@ class FakeController:
         self.has_work = False
         for step in range(100):
             self.working.set()
-            assert self.go.wait(30)
+            assert self.go.wait(600)
             if self.error is not None:
                 raise self.error
             yield step

@@ -38,8 +38,8 @@ def view(qtbot) -> CurveView:
     qtbot.addWidget(view)
     view.setPalette(palette(*DARK))
     view.resize(640, 180)
-    view.show()
-    qtbot.waitExposed(view)
+    with qtbot.waitExposed(view):
+        view.show()
     return view
 
 

@@ -39,7 +39,7 @@ def killed(tmp_path: Path, qtbot: Any) -> Path:
              "NAPARI_CONFIG": str(tmp_path / "settings.yaml")},
     )  # fmt: skip
     try:
-        qtbot.waitUntil(lambda: marker.exists() or process.poll() is not None, timeout=120_000)
+        qtbot.waitUntil(lambda: marker.exists() or process.poll() is not None)
     finally:
         process.kill()
         said = process.communicate()[1]

@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes, Vectors
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
+from tests.widget.on_screen import drawn_canvas
 
 from napari_sam_i2v.errors import InputError, PromptError
 from napari_sam_i2v.propagation.prompts import Prompt
@@ -641,11 +642,7 @@ class Canvas:
 
     def __init__(self, desk: Desk, qtbot) -> None:
         self.desk, self.qtbot = desk, qtbot
-        (self.widget,) = (
-            w
-            for w in QApplication.allWidgets()
-            if type(w).__name__.startswith("CanvasBackend") and w.isVisible()
-        )
+        self.widget = drawn_canvas(qtbot)
         self.look()
 
     def look(self) -> None:

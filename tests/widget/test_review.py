@@ -132,9 +132,9 @@ def test_one_value_per_frame_is_required():
 def test_long_movies_are_quick():
     rng = np.random.default_rng(0)
     area = rng.integers(80, 120, 10_000)
-    began = time.perf_counter()
+    began = time.thread_time()  # of the processor: other programs do not count
     suspicious_frames(rng.random(10_000), area)
-    assert time.perf_counter() - began < 0.2
+    assert time.thread_time() - began < 0.2
 
 
 def marked(object_id: int, *frames: int) -> Curves:

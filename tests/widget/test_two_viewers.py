@@ -30,7 +30,7 @@ class GatedEngine(BrightEngine):
 
     def track(self, *args: Any, **kwargs: Any) -> Any:
         if self._index == 2:
-            self.gate.wait(30)
+            assert self.gate.wait(600)
         return super().track(*args, **kwargs)
 
 
@@ -64,7 +64,7 @@ class Window:
         return not self.control.busy and not self.dock.work.running
 
     def idle(self) -> None:
-        self.qtbot.waitUntil(lambda: self.is_idle, timeout=20_000)
+        self.qtbot.waitUntil(lambda: self.is_idle)
 
     @property
     def planes(self) -> np.ndarray:
@@ -92,11 +92,11 @@ def test_a_pass_in_each_at_the_same_time_keys_and_undo_of_each_its_own(windows, 
 
     # A key tracks in its own window only.
     left.key("K")
-    qtbot.waitUntil(lambda: left.control.progress[0] >= 1, timeout=20_000)
+    qtbot.waitUntil(lambda: left.control.progress[0] >= 1)
     assert not right.control.tracking
     assert not right.planes[1:].any()
     right.key("K")
-    qtbot.waitUntil(lambda: right.control.progress[0] >= 1, timeout=20_000)
+    qtbot.waitUntil(lambda: right.control.progress[0] >= 1)
     assert left.control.tracking and right.control.tracking
     GatedEngine.gate.set()
     for window in windows:
@@ -110,7 +110,7 @@ def test_a_pass_in_each_at_the_same_time_keys_and_undo_of_each_its_own(windows, 
     kept, undone = left.planes, right.control.undo_name
     assert left.control.undo_name == undone == "tracking"
     right.key("U")
-    qtbot.waitUntil(lambda: right.control.undo_name != undone, timeout=20_000)
+    qtbot.waitUntil(lambda: right.control.undo_name != undone)
     right.idle()
     assert not right.planes[1:].any()
     np.testing.assert_array_equal(left.planes, kept)

@@ -6,8 +6,9 @@ save -> close -> reopen. The engine tracks by brightness, so that a pass takes n
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 from tests.propagation.fakes import BrightEngine, discs, only
+from tests.widget.on_screen import drawn_canvas
 from tests.widget.quiet import deprecations_of_ours
 from tests.widget.test_dock import notifications
 from tests.widget.test_tracking import bench_of, drive
@@ -33,13 +35,20 @@ CENTRES = [[(16.0, 10.0 + 2 * t), (48.0, 50.0 - 2 * t), (32.0, 32.0)] for t in r
 ZOOM = 6.0
 
 
-class SlowEngine(BrightEngine):
-    """Takes its time over a frame, so that there is a middle of a pass."""
+STAND = 4
+"""Frame on which a pass stands still until it may go on: so many are done before it."""
 
-    seconds = 0.05
+
+class StandingEngine(BrightEngine):
+    """Stands on a frame until it may go on, so that there is a middle of every first pass."""
+
+    may_go_on: Callable[[], bool]
 
     def track(self, *args: Any, **kwargs: Any) -> Any:
-        time.sleep(self.seconds)
+        deadline = time.monotonic() + 600
+        while self._index == STAND and not self.may_go_on():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         return super().track(*args, **kwargs)
 
 
@@ -54,11 +63,7 @@ class Desk:
         self.dock = TrackWidget(viewer, controller=self.controller)
         self.dock.choices.choose(folder=folder)
         viewer.window.add_dock_widget(self.dock, name="SAM-I2V")
-        (self.canvas,) = (
-            w
-            for w in QApplication.allWidgets()
-            if type(w).__name__.startswith("CanvasBackend") and w.isVisible()
-        )
+        self.canvas = drawn_canvas(qtbot)
         viewer.dims.set_point(0, 0)
         self.look()
 
@@ -81,9 +86,7 @@ class Desk:
 
     def idle(self) -> None:
         self.qtbot.wait(30)  # what a click began is queued by now
-        self.qtbot.waitUntil(
-            lambda: not self.controller.busy and not self.dock.work.running, timeout=20_000
-        )
+        self.qtbot.waitUntil(lambda: not self.controller.busy and not self.dock.work.running)
 
     @property
     def planes(self) -> np.ndarray:
@@ -91,8 +94,17 @@ class Desk:
 
 
 @pytest.fixture
-def desk(make_napari_viewer_proxy, qtbot, tmp_path, monkeypatch) -> Desk:
-    monkeypatch.setattr(session_module, "Engine", SlowEngine)
+def go_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Lets the engine go on."""
+    event = threading.Event()
+    monkeypatch.setattr(StandingEngine, "may_go_on", staticmethod(event.is_set), raising=False)
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def desk(make_napari_viewer_proxy, qtbot, tmp_path, monkeypatch, go_on) -> Desk:
+    monkeypatch.setattr(session_module, "Engine", StandingEngine)
     return Desk(make_napari_viewer_proxy(show=True), qtbot, tmp_path / "cells.sam-i2v")
 
 
@@ -107,7 +119,7 @@ def quiet(desk: Desk, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_whole_way(desk: Desk, tmp_path: Path, quiet: None) -> None:
+def test_the_whole_way(desk: Desk, tmp_path: Path, quiet: None, go_on: threading.Event) -> None:
     dock, controller = desk.dock, desk.controller
 
     # Prompt: the masks of the clicked frame are there before anything is tracked.
@@ -125,11 +137,12 @@ def test_the_whole_way(desk: Desk, tmp_path: Path, quiet: None) -> None:
 
     # Track, and cancel in the middle.
     dock.track()
-    desk.qtbot.waitUntil(lambda: controller.progress[0] >= 3, timeout=20_000)
+    desk.qtbot.waitUntil(lambda: controller.progress[0] == STAND)
     dock.cancel()
+    go_on.set()
     desk.idle()
     done = controller.progress[0]
-    assert 3 <= done < FRAMES
+    assert done == STAND + 1, "the frame in work is finished"
     assert desk.planes[:done].any(axis=(1, 2)).all()
     assert not desk.planes[done:].any()
 
@@ -189,7 +202,7 @@ def test_the_whole_way(desk: Desk, tmp_path: Path, quiet: None) -> None:
     assert [row.state for row in controller.rows() if row.prompts] == ["tracked", "tracked"]
 
 
-def test_the_window_answers_while_a_pass_runs(desk: Desk) -> None:
+def test_the_window_answers_while_a_pass_runs(desk: Desk, go_on: threading.Event) -> None:
     dock, controller = desk.dock, desk.controller
     dock.press_tool("point")
     desk.idle()
@@ -197,37 +210,50 @@ def test_the_window_answers_while_a_pass_runs(desk: Desk) -> None:
     desk.click(16, 10)
     desk.idle()
     dock.track()
-    desk.qtbot.waitUntil(lambda: controller.progress[0] >= 2, timeout=20_000)
+    desk.qtbot.waitUntil(lambda: controller.progress[0] == STAND)
     dock.panel.follow.setChecked(False)
     controller.go_to(0)
     dock.new_object()
     desk.click(48, 50)
-    desk.qtbot.waitUntil(lambda: bool(only(desk.planes[0], 2).any()), timeout=20_000)
+    desk.qtbot.waitUntil(lambda: bool(controller._desk._jobs))
+    assert not desk.planes[STAND:].any()
+    go_on.set()
+    desk.qtbot.waitUntil(lambda: bool(only(desk.planes[0], 2).any()))
     desk.idle()
     assert only(desk.planes, 1).any(axis=(1, 2)).all()
     assert only(desk.planes, 2).any(axis=(1, 2)).all()  # it joined the pass
 
 
+def stand_until_closed(dock: TrackWidget, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a pass go on once its worker is told to stop, and no earlier."""
+    work = dock.work
+
+    def is_told() -> bool:
+        return work._worker is not None and bool(work._worker.abort_requested)
+
+    monkeypatch.setattr(StandingEngine, "may_go_on", staticmethod(is_told))
+
+
 def test_closing_the_dock_in_the_middle_loses_nothing(
     desk: Desk, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SlowEngine, "seconds", 0.3)
     dock, controller = desk.dock, desk.controller
+    stand_until_closed(dock, monkeypatch)
     dock.press_tool("point")
     desk.idle()
     desk.look()
     desk.click(16, 10)
     desk.idle()
     dock.track()
-    qtbot.waitUntil(lambda: controller.progress[0] >= 3, timeout=20_000)
+    qtbot.waitUntil(lambda: controller.progress[0] == STAND)
     folder = controller.folder
     desk.viewer.window.remove_dock_widget(dock)
-    qtbot.waitUntil(lambda: not controller.opened, timeout=20_000)
+    qtbot.waitUntil(lambda: not controller.opened)
     again = TrackController(desk.viewer, bench=bench_of)
     again.open(desk.image, folder=folder)
     for event in again.run():
         again.handle(event)
-    assert np.asarray(again.labels.data[:3]).any(axis=(1, 2)).all()
+    assert has_labels(again) == [True] * (STAND + 1) + [False] * (FRAMES - STAND - 1)
     assert [row.state for row in again.rows()] == ["changed"]
     again.close()
 
@@ -235,22 +261,27 @@ def test_closing_the_dock_in_the_middle_loses_nothing(
 def test_closing_the_window_in_the_middle_loses_nothing(
     desk: Desk, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SlowEngine, "seconds", 0.2)
     dock, controller = desk.dock, desk.controller
+    stand_until_closed(dock, monkeypatch)
     dock.press_tool("point")
     desk.idle()
     controller.prompt_layers.points.add([[0, 16, 10]])
     desk.idle()
     dock.track()
-    qtbot.waitUntil(lambda: controller.progress[0] >= 3, timeout=20_000)
+    qtbot.waitUntil(lambda: controller.progress[0] == STAND)
     folder = controller.folder
     desk.viewer.close()
-    qtbot.waitUntil(lambda: not controller.opened, timeout=20_000)
+    qtbot.waitUntil(lambda: not controller.opened)
     done = controller_of_another_napari(folder)
-    assert np.asarray(done.labels.data[:3]).any(axis=(1, 2)).all()
+    assert has_labels(done) == [True] * (STAND + 1) + [False] * (FRAMES - STAND - 1)
     assert [row.state for row in done.rows()] == ["changed"]
     assert len(done.prompt_layers.points.data) == 1
     done.close()
+
+
+def has_labels(controller: TrackController) -> list[bool]:
+    """Of each frame, whether anything is on it."""
+    return [bool(plane.any()) for plane in np.asarray(controller.labels.data[:])]
 
 
 def controller_of_another_napari(folder: Path) -> TrackController:

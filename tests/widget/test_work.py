@@ -47,10 +47,10 @@ def test_work_is_done_while_others_have_all_threads(full_pool, qtbot) -> None:
     for times in (1, 2):
         before = full_pool.activeThreadCount()
         work.work_wanted.emit()
-        qtbot.waitUntil(lambda: work.ended == times and not runner.running, timeout=20_000)  # noqa: B023
+        qtbot.waitUntil(lambda: work.ended == times and not runner.running)  # noqa: B023
         assert work.said == ["done"] * times
         # And then there is as little room as before.
-        qtbot.waitUntil(lambda: full_pool.activeThreadCount() == before, timeout=20_000)  # noqa: B023
+        qtbot.waitUntil(lambda: full_pool.activeThreadCount() == before)  # noqa: B023
         assert not full_pool.tryStart(Occupied())
     runner.close()
     assert work.closed == 1

@@ -2,10 +2,14 @@
 
 The file says which process of which computer holds it. It goes when the holder lets go, is
 garbage-collected or exits. A killed holder leaves it behind; on its own computer that is noticed.
+
+Of several that notice it at once, one takes it over: whoever removes a lock file first claims that
+very one, by a file of its own beside it, and looks again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -23,6 +27,11 @@ __all__ = ["FolderInUseError", "FolderLock"]
 _HELD: set[str] = set()
 """Tokens of this process's locks: a process id alone may be that of an earlier process."""
 
+UNWRITTEN_S = 1.0
+"""How long a lock file without its text may be one that is being written: the machine is busy."""
+CLAIMED_S = 5.0
+"""How long a lock file is left to whoever has claimed it; then that one was killed."""
+
 
 class FolderInUseError(InputError):
     """Another napari, or another window of this one, writes to the folder."""
@@ -39,7 +48,6 @@ class FolderLock:
 
     def __init__(self, path: Path, token: str) -> None:
         self.path = path
-        _HELD.add(token)
         # Called at exit, too.
         self._finalizer = weakref.finalize(self, _let_go, path, token, os.getpid())
 
@@ -64,13 +72,17 @@ class FolderLock:
             If the file cannot be written.
         """
         token = uuid.uuid4().hex
+        _HELD.add(token)  # before others can read it
         try:
             while not _make(path, token):
                 holder = _holder(path)
                 if not force and holder is not None and _is_alive(holder):
                     raise FolderInUseError(_in_use(path, holder, what or path.parent))
-                path.unlink(missing_ok=True)
-        except OSError as error:
+                _remove(path, holder)
+        except BaseException as error:
+            _HELD.discard(token)
+            if not isinstance(error, OSError):
+                raise
             raise OutputError(
                 f"{path.parent} cannot be written to ({error.strerror or error}): choose another "
                 "folder"
@@ -99,7 +111,7 @@ def _let_go(path: Path, token: str, pid: int) -> None:
         return
     _HELD.discard(token)
     try:
-        if (_holder(path) or {}).get("token") == token:
+        if (_read(path) or {}).get("token") == token:
             path.unlink(missing_ok=True)
     except OSError:
         # The drive is gone, and this may run at exit; what stays is taken over by the next one.
@@ -126,21 +138,53 @@ def _make(path: Path, token: str) -> bool:
         raise
     finally:
         os.close(file)
-    return True
+    # Had this process slept in between for long, another one would have taken it for a dead one's.
+    return (_read(path) or {}).get("token") == token
+
+
+def _remove(path: Path, holder: dict[str, Any] | None) -> None:
+    """Remove the lock file of a holder that is gone, but none that was made meanwhile.
+
+    Parameters
+    ----------
+    path
+        The lock file.
+    holder
+        What it said; None if nothing that can be read.
+    """
+    token = (holder or {}).get("token")
+    name = hashlib.blake2b(repr(token).encode(), digest_size=8).hexdigest()
+    claim, deadline = path.with_name(f".{path.name}.{name}.claim"), time.monotonic() + CLAIMED_S
+    while True:
+        try:
+            os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+            break
+        except FileExistsError:
+            if time.monotonic() > deadline:
+                claim.unlink(missing_ok=True)
+            time.sleep(0.01)
+    try:
+        if path.exists() and (_read(path) or {}).get("token") == token:
+            path.unlink(missing_ok=True)
+    finally:
+        claim.unlink(missing_ok=True)
 
 
 def _holder(path: Path) -> dict[str, Any] | None:
     """What the file says; None if it is gone, or was never written to its end."""
-    for wait in (0.05, 0.0):  # another process may be writing it just now
-        try:
-            holder = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except ValueError:
-            time.sleep(wait)
-            continue
-        return holder if isinstance(holder, dict) else None
-    return None
+    deadline = time.monotonic() + UNWRITTEN_S
+    while (holder := _read(path)) is None and path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)  # another process may be writing it just now
+    return holder
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What the file says now; None if it is gone or says nothing."""
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return holder if isinstance(holder, dict) else None
 
 
 def _is_alive(holder: dict[str, Any]) -> bool:
