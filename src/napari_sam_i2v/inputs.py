@@ -53,7 +53,7 @@ class MovieInput:
         """
         several = list(given) if isinstance(given, list | tuple) else [given]
         if len(several) == 1 and _is_layer(several[0], "selected_label"):
-            given = several[0].data
+            given, several = several[0].data, []
         elif any(_is_layer(one, "shape_type") for one in several):
             return self._boxes(several)
         if self.image is not None and several and all(_is_layer(g, "features") for g in several):
