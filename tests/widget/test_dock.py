@@ -15,7 +15,7 @@ from napari.settings import get_plugin_settings
 from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QMenu
+from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox
 from tests.widget.fake_controller import FakeController, Row
 
 from napari_sam_i2v.errors import MovieError
@@ -395,6 +395,43 @@ def test_saving_adds_the_suffix(three, control, monkeypatch):
         ("save_measurements", Path("/x/c.csv")),
         ("add_tracks",),
     ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind", "meant", "asked"),
+    [
+        ("table", "CSV (*.csv)", "table.csv", True),
+        ("table.csv", "CSV (*.csv)", "table.csv", False),  # the file dialog asks about that
+        ("17.05.2024", "CSV (*.csv)", "17.05.2024.csv", False),
+    ],
+)
+@pytest.mark.parametrize("agreed", [False, True])
+def test_a_file_that_the_suffix_leads_to_is_asked_about(
+    three, control, monkeypatch, tmp_path, typed, kind, meant, asked, agreed
+):
+    (tmp_path / "table.csv").write_text("my own notes")
+    questions = []
+
+    def answer(parent, title, text):
+        questions.append(text)
+        return QMessageBox.StandardButton.Yes if agreed else QMessageBox.StandardButton.No
+
+    monkeypatch.setattr(QMessageBox, "question", answer)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / typed), kind))
+    entries(three.more_menu)["Save measurements…"].trigger()
+    assert questions == (["“table.csv” exists already. Replace it?"] if asked else [])
+    expected = [] if asked and not agreed else [("save_measurements", tmp_path / meant)]
+    assert control.calls == expected
+
+
+def test_a_folder_that_is_there_is_not_saved_into(three, control, monkeypatch, tmp_path):
+    """Where one is typed, the file dialog goes into it, and gives its name once more."""
+    (tmp_path / "a.zarr").mkdir()
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    typed = str(tmp_path / "a.zarr" / "a.zarr"), "OME-Zarr (*.zarr)"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: typed)
+    entries(three.more_menu)["Save labels…"].trigger()
+    assert control.calls == [("save_labels", tmp_path / "a.zarr")]
 
 
 def test_exports_for_other_tools(three, control, monkeypatch):

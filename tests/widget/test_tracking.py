@@ -19,7 +19,7 @@ from napari.components import ViewerModel
 from tests.network import tiny
 from tests.propagation.fakes import BrightEngine, discs, only
 
-from napari_sam_i2v.errors import OutputError, PromptError
+from napari_sam_i2v.errors import InputError, OutputError, PromptError
 from napari_sam_i2v.movies.lineage_notes import read_lineage
 from napari_sam_i2v.prompt_files import read_prompts
 from napari_sam_i2v.propagation import session as session_module
@@ -996,3 +996,10 @@ def test_a_label_picked_in_napari_becomes_the_current_object(controller: TrackCo
     controller.labels.selected_label = 1
     assert controller.current_object == 1
     assert controller.prompt_layers.current_object == 1
+
+
+def test_nothing_is_saved_into_the_sessions_folder(controller: TrackController) -> None:
+    two(controller)
+    for name in ("labels.zarr", "more/labels.zarr"):
+        with pytest.raises(InputError, match="in the session's own folder"):
+            controller.save_labels(controller.folder / name)

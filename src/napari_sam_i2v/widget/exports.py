@@ -61,6 +61,9 @@ def export_job(to: str, path: Path, kept: Kept, *, what: str = "") -> Job:
         If that is not going to work.
     """
     overwrite = bool(FORMATS[to].suffixes)
+    kept_at = kept.folder.path.resolve()
+    if kept_at in (path.resolve(), *path.resolve().parents):
+        raise InputError(f"“{path.name}” would lie in the session's own folder; choose another.")
     check_export(to, path, overwrite=overwrite)
 
     def act(bench: Workbench) -> Iterator[Event]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from qtpy.compat import isalive
 from qtpy.QtCore import QPoint
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
+from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
 
 from napari_sam_i2v.network.installed import find_installed
 from napari_sam_i2v.network.registry import ModelInfo, published
@@ -226,8 +228,18 @@ class MoreMenu(_Menu):
     def _save(self, what: str, filters: str, save: Callable[[Path], object]) -> None:
         parent, title = self.parentWidget(), f"Save {what}"
         name, kind = QFileDialog.getSaveFileName(parent, title, "", filters)
-        if name:
-            self._host.attempt(partial(save, _with_suffix(Path(name), kind or filters)))
+        if not name:
+            return
+        path = _meant(Path(name), kind or filters, filters)
+        # The file dialog has asked about the name as it was typed.
+        if path == Path(name) or not os.path.lexists(path) or self._agreed(title, path):
+            self._host.attempt(partial(save, path))
+
+    def _agreed(self, title: str, path: Path) -> bool:
+        asked = QMessageBox.question(
+            self.parentWidget(), title, f"“{path.name}” exists already. Replace it?"
+        )
+        return asked == QMessageBox.StandardButton.Yes
 
     # -- how a movie is opened -------------------------------------------------------------------
     def _model_menu(self) -> QMenu:
@@ -346,11 +358,21 @@ def _tick(action: QAction, ticked: bool) -> None:
     action.setChecked(ticked)
 
 
-def _with_suffix(path: Path, kind: str) -> Path:
-    """Add the chosen kind's suffix to a name without one."""
-    if path.suffix or not kind:
+def _meant(path: Path, kind: str, filters: str) -> Path:
+    """Give a name the chosen kind's suffix, if it has none of those that there are.
+
+    For a folder that is there, the dialog gives its name within itself.
+    """
+    if path.parent.name == path.name:
+        return path.parent
+    if not kind or path.suffix.lower() in _suffixes(filters):
         return path
-    return path.with_suffix(kind.partition("(*")[2].split()[0].rstrip(")"))
+    return path.with_name(path.name + _suffixes(kind)[0])
+
+
+def _suffixes(filters: str) -> list[str]:
+    """Suffixes in filters of a file dialog."""
+    return re.findall(r"\*(\.\w+)", filters)
 
 
 def _nothing() -> None:
