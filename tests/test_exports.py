@@ -15,7 +15,7 @@ from napari_sam_i2v import cli
 from napari_sam_i2v.cli.arguments import FORMAT_NAMES
 from napari_sam_i2v.errors import InputError, OutputError
 from napari_sam_i2v.exports import FORMATS, Tracked, export, format_of, open_tracked
-from napari_sam_i2v.movies import LabelStore, list_labels, save_tiff
+from napari_sam_i2v.movies import LabelStore, list_labels, open_movie, save_tiff
 from napari_sam_i2v.movies.lineage_notes import read_lineage
 from tests.movies.families import LINEAGE, SCALE, UNITS, family
 from tests.movies.test_ome_zarr import multiscales, write_image
@@ -94,6 +94,16 @@ def test_csv_holds_units_and_ancestors(tmp_path: Path, tracked: Tracked):
     assert first["centroid_y_micrometer"] == 9.5 * 0.5
     assert table["time_minute"].max() == 7 * 5
     assert first["mean_intensity"] == 10
+
+
+def test_a_scale_without_a_unit_is_no_size_of_a_pixel(tmp_path: Path, tracked: Tracked):
+    """napari's layers have such scales; the columns say pixels."""
+    plain = replace(tracked, scale=(1, 1, 1), units=("frame", "pixel", "pixel"))
+    scaled = replace(plain, scale=(3, 0.5, 0.5))
+    for suffix in (".csv", ".xml"):
+        one, other = (export(t, tmp_path / f"{n}{suffix}") for n, t in enumerate((plain, scaled)))
+        assert one.read_text() == other.read_text()
+    assert open_movie(export(scaled, tmp_path / "l.zarr")).scale == (3, 0.5, 0.5)  # on the layer
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path, tracked: Tracked):

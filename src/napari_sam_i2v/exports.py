@@ -63,13 +63,23 @@ class Tracked:
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "units", units)
 
+    @property
+    def steps(self) -> tuple[float, float, float]:
+        """Steps to measure with: 1 along axes whose unit is not known, where sizes are in pixels.
+
+        napari's layers have a scale without a unit where nobody set one.
+        """
+        t, y, x = self.scale
+        time, space = self.units[0] == TIME_UNKNOWN, self.units[1] == SPACE_UNKNOWN
+        return (1.0 if time else t), (1.0 if space else y), (1.0 if space else x)
+
     @cached_property
     def columns(self) -> Columns:
         """Measurements, with `parent_id` and `root_id`."""
         from napari_sam_i2v.measure.objects import measurements
         from napari_sam_i2v.movies.tracks import ancestry
 
-        found = measurements(self.labels, self.movie, scale=self.scale, confidence=self.confidence)
+        found = measurements(self.labels, self.movie, scale=self.steps, confidence=self.confidence)
         return found | ancestry(found["object_id"], self.lineage)
 
 
@@ -274,7 +284,7 @@ def _geff(tracked: Tracked, path: Path, overwrite: bool) -> Path:
     from napari_sam_i2v.movies.geff_graph import save_geff
 
     return save_geff(
-        tracked.columns, path, lineage=tracked.lineage, scale=tracked.scale, units=tracked.units,
+        tracked.columns, path, lineage=tracked.lineage, scale=tracked.steps, units=tracked.units,
         overwrite=overwrite,
     )  # fmt: skip
 
@@ -286,7 +296,7 @@ def _trackmate(tracked: Tracked, path: Path, overwrite: bool) -> Path:
     where = tracked.movie_path
     told = where is not None and where.suffix.lower() in OPENED_BY_FIJI and not is_private(where)
     return save_trackmate(
-        tracked.columns, tracked.labels, path, lineage=tracked.lineage, scale=tracked.scale,
+        tracked.columns, tracked.labels, path, lineage=tracked.lineage, scale=tracked.steps,
         units=tracked.units, overwrite=overwrite,
         movie_path=where if told else None,
     )  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_sam_i2v.errors import InputError, PromptError
 from napari_sam_i2v.job import plain
-from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN, plain_steps
+from napari_sam_i2v.movies.units import plain_steps
 
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.prompts import Prompt
@@ -288,9 +288,7 @@ class _LayerMovie:
     def __init__(self, image: Any, axes: Axes, data: Any) -> None:
         shown = (axes.time, image.ndim - 2, image.ndim - 1)
         self.name, self.data = str(image.name), data
-        t, y, x = (_unit(image.units[axis]) for axis in shown)
-        # To napari, which knows no frames, the unit of an uncalibrated time axis is a pixel.
-        units = (TIME_UNKNOWN if t == SPACE_UNKNOWN else t, y, x)
+        units = [_unit(image.units[axis]) for axis in shown]
         self.scale, self.units = plain_steps([image.scale[axis] for axis in shown], units)
 
     @property

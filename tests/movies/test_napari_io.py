@@ -105,7 +105,7 @@ def test_layers_can_be_added_to_napari(tmp_path: Path) -> None:
     assert tuple(viewer.layers["out"].scale) == (2.0, 0.5, 0.5)
 
 
-@pytest.mark.parametrize("ending", ["tif", "zarr"])
+@pytest.mark.parametrize("ending", ["tif", "tiff", "zarr"])
 def test_write_labels(tmp_path: Path, ending: str) -> None:
     layers = pytest.importorskip("napari.layers")
     units = ("second", "micrometer", "micrometer")
@@ -118,6 +118,7 @@ def test_write_labels(tmp_path: Path, ending: str) -> None:
     np.testing.assert_array_equal(np.asarray(movie), STACK)
     assert movie.scale == pytest.approx((2.0, 0.5, 0.25))
     assert movie.units == units
+    assert [kind for _, _, kind in read_layers(path)] == ["labels"]
 
 
 def test_write_labels_of_other_shapes(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ UNKNOWN = ((2.0, 1.0, 1.0), ("second", "pixel", "pixel"))
         ((2, 0.5, 3), ("second", "micrometer", "pixel"), UNKNOWN),
         ((2, 0, 0.5), ("second", "micrometer", "micrometer"), UNKNOWN),
         ((2, float("nan"), 0.5), ("second", "micrometer", "micrometer"), UNKNOWN),
+        ((2, 0.5, 0.5), ("pixel",) * 3, ((2, 0.5, 0.5), ("frame", "pixel", "pixel"))),
         ((0, 3, 4), ("second", "parsec", "parsec"), ((1, 3, 4), ("frame", "parsec", "parsec"))),
     ],
 )  # fmt: skip

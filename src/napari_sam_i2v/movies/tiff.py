@@ -17,6 +17,7 @@ import numpy as np
 import tifffile
 
 from napari_sam_i2v.errors import MovieError
+from napari_sam_i2v.movies.output import OWN_KEY
 from napari_sam_i2v.movies.source import Source, chosen_scene, native_dtype, planes_reader
 from napari_sam_i2v.movies.tiff_metadata import channel_names, pixel_steps
 
@@ -66,6 +67,7 @@ def open_tiff(path: Path, *, scene: int | str | None = None) -> Source:
         read=planes_reader(pages.lead, pages.page),
         channel_names=channel_names(tif, pages.scene),
         pixel=pixel_steps(tif, pages.scene),
+        is_labels=tif.pages.first.software == OWN_KEY,  # we write no other TIFFs
         scenes=pages.scenes,
         scene=pages.scene,
     )

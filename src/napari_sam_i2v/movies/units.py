@@ -65,6 +65,8 @@ def plain_steps(
     """
     t, y, x = (abs(float(step)) for step in scale)
     time, down, across = units
+    if time == SPACE_UNKNOWN:  # napari knows no frames
+        time = TIME_UNKNOWN
     if not (math.isfinite(t) and t):
         t, time = 1.0, TIME_UNKNOWN
     if down != across and {down, across} <= _METRES.keys():
