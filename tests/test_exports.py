@@ -106,6 +106,13 @@ def test_a_scale_without_a_unit_is_no_size_of_a_pixel(tmp_path: Path, tracked: T
     assert open_movie(export(scaled, tmp_path / "l.zarr")).scale == (3, 0.5, 0.5)  # on the layer
 
 
+@pytest.mark.parametrize("name", ["o.csv", "o.xml", "o.geff", "o.tif"])
+def test_negative_ids_are_refused(tmp_path: Path, name: str):
+    with pytest.raises(InputError, match="ids must lie in 0"):
+        export(Tracked(labels=-family().astype(np.int32)), tmp_path / name)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path, tracked: Tracked):
     with pytest.raises(InputError, match="Formats are tiff, "):
         export(tracked, tmp_path / "o", to="matlab")

@@ -208,6 +208,12 @@ def test_settings_take_frames_as_a_range_only() -> None:
         Settings(frames=[0, 2])
 
 
+@pytest.mark.parametrize("kind", ["c8", "U3", "M8[s]"])
+def test_arrays_without_grey_values_are_refused(network, kind: str) -> None:
+    with pytest.raises(InputError, match="A movie needs grey values"):
+        segment(tiny.blobs().astype(kind), prompts(), model=network, device="cpu")
+
+
 @pytest.mark.parametrize("shape", [(48, 48), (6, 2, 48, 48), (0, 48, 48)])
 def test_arrays_that_are_no_movie_are_refused(network, shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="needs the axes"):

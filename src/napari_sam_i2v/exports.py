@@ -187,6 +187,10 @@ def export(
     name = format_of(path) if to is None else to
     has_movie = tracked.movie is not None
     target = check_export(name, path, has_movie=has_movie, overwrite=overwrite)
+    if tracked.labels.dtype.kind == "i":
+        from napari_sam_i2v.movies.export import fitting_dtype
+
+        fitting_dtype(tracked.labels)  # ids below 0 would be passed over
     return FORMATS[name].write(tracked, target, overwrite)
 
 

@@ -186,6 +186,10 @@ def _opened(
             "part."
         )
     pixels = movie if hasattr(movie, "shape") else np.asarray(movie)
+    if (kind := getattr(getattr(pixels, "dtype", None), "kind", "f")) not in "buif":
+        raise InputError(
+            f"A movie needs grey values, whole or decimal numbers; it holds {pixels.dtype}."
+        )
     return _one_colour(pixels, channel)
 
 
