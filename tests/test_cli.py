@@ -20,6 +20,7 @@ from napari_sam_i2v import cli
 from napari_sam_i2v.cli.console import stop_on_ctrl_c
 from napari_sam_i2v.errors import OutputError
 from napari_sam_i2v.movies import LabelStore, list_labels, open_movie, save_tiff
+from napari_sam_i2v.movies.movie import open_source
 from napari_sam_i2v.movies.napari_io import read_layers
 from tests import tiny
 from tests.movies.test_ome_zarr import multiscales, write_image
@@ -158,6 +159,34 @@ def test_labels_inside_an_image_are_its_own(segment: Run, here: Path, version: s
     inside = zarr.open_group(str(here / out), mode="r")
     assert inside.metadata.zarr_format == (2 if version == "0.4" else 3)
     assert open_movie(out).scale == open_movie(movie).scale
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_labels_inside_an_image_have_its_levels(segment: Run, here: Path, version: str) -> None:
+    yaozarrs = pytest.importorskip("yaozarrs", reason="the extra test installs yaozarrs")
+    images = multiscales("tyx")
+    first = images[0]["datasets"][0]
+    half = [{"type": "scale", "scale": [2.0, 1.0, 0.5]}]
+    images[0]["datasets"] = [first, {"path": "s1", "coordinateTransformations": half}]
+    if version == "0.4":
+        images[0]["version"] = version
+    image = write_image(here / "image.zarr", tiny.blobs(), version=version, images=images)
+    small = tiny.blobs()[:, ::2, ::2]
+    group = zarr.open_group(str(image), mode="r+")
+    about = dict(group.attrs) if version == "0.4" else dict(group.attrs["ome"])
+    del about["omero"]  # not whole, which the check below would say
+    group.attrs.put(about if version == "0.4" else {"ome": about})
+    group.create_array("s1", shape=small.shape, chunks=(1, *small.shape[1:]), dtype=small.dtype)
+    out = "image.zarr/labels/cells.zarr"
+    for more in ((), ("--overwrite",)):
+        assert segment(*more, movie="image.zarr", out=out)[0] == 0
+    labels = zarr.open_group(str(here / out), mode="r")
+    np.testing.assert_array_equal(labels["1"][:], labels["0"][:, 1::2, 1::2])
+    source = open_source(here / out)
+    assert [level.shape for level in source.levels] == [small.shape]
+    y, x = (source.pixel[axis][0] for axis in "YX")
+    assert [source.levels[0].pixel[axis][0] for axis in "YX"] == [2 * y, 2 * x]
+    yaozarrs.validate_zarr_store(str(image))
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

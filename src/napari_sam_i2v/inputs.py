@@ -186,7 +186,7 @@ def _opened(
             "part."
         )
     pixels = movie if hasattr(movie, "shape") else np.asarray(movie)
-    if (kind := getattr(getattr(pixels, "dtype", None), "kind", "f")) not in "buif":
+    if getattr(getattr(pixels, "dtype", None), "kind", "f") not in "buif":
         raise InputError(
             f"A movie needs grey values, whole or decimal numbers; it holds {pixels.dtype}."
         )

@@ -15,6 +15,7 @@ import zarr
 
 from napari_sam_i2v.errors import InputError, OutputError
 from napari_sam_i2v.movies.labels import LabelStore, _as_json
+from napari_sam_i2v.movies.levels import match_levels
 from napari_sam_i2v.movies.ome_zarr import ome_attributes
 from napari_sam_i2v.movies.output import (
     OWN_KEY,
@@ -297,8 +298,12 @@ def labels_group(image: Any) -> Any:
 
 
 def enter_in_labels(image: Any, name: str) -> None:
-    """Add a name to an image's list of labels, keeping what else is written there."""
+    """Add a name to an image's list of labels, keeping what else is written there.
+
+    The labels get as many levels as the image has.
+    """
     labels = labels_group(image)
+    match_levels(image, name)
     names = list(ome_attributes(labels).get("labels") or [])
     if name in names:
         return

@@ -148,10 +148,12 @@ def _is_own_mask(entry: Path) -> bool:
 
 def _foreign_entries(group: Path, own: set[str]) -> list[str]:
     """List what lies in a zarr group and was not put there by us."""
-    found = [one.name for one in group.iterdir() if one.name not in own]
-    level = group / "0"
-    if "0" in own and level.is_dir():
-        found += [f"0/{one.name}" for one in level.iterdir() if not _is_own_level_file(one.name)]
+    levels = [one for one in group.iterdir() if "0" in own and one.name.isdecimal()]
+    kept = {*own, *(level.name for level in levels)}
+    found = [one.name for one in group.iterdir() if one.name not in kept]
+    for level in levels:
+        inside = level.iterdir() if level.is_dir() else ()
+        found += [f"{level.name}/{one.name}" for one in inside if not _is_own_level_file(one.name)]
     return found
 
 
