@@ -380,6 +380,17 @@ def test_curves_open_follow_and_close(three, control, qtbot):
     qtbot.waitUntil(lambda: three.curves.shown)
 
 
+def test_a_picture_is_not_chosen_where_there_is_a_movie(dock, control):
+    viewer = control.viewer
+    viewer.add_image(np.zeros((8, 9)), name="overview")
+    assert dock.movie.currentText() == "m"
+    viewer.layers.remove("m")
+    assert dock.movie.currentText() == "overview"
+    viewer.add_image(np.zeros((3, 8, 9)), name="another")
+    viewer.layers.move(1, 0)
+    assert dock.movie.currentText() == "another"
+
+
 def test_saving_adds_the_suffix(three, control, monkeypatch):
     answers = iter(
         [("/x/a", "OME-Zarr (*.zarr)"), ("/x/b.csv", "JSON (*.json)"), ("/x/c", ""), ("", "")]

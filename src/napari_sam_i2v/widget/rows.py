@@ -197,15 +197,16 @@ def movie_combo() -> QComboBox:
 
 
 def show_images(box: QComboBox, images: Sequence[Image]) -> None:
-    """List the movies; keeps the chosen one, else chooses the last."""
+    """List the images; keeps the chosen movie, else chooses the last one that has time, too."""
     chosen = box.currentData()
     box.blockSignals(True)
     box.clear()
     for image in images:
         box.addItem(image.name, image)
         box.setItemData(box.count() - 1, image.name, Qt.ItemDataRole.ToolTipRole)
-    kept = [number for number, image in enumerate(images) if image == chosen]
-    box.setCurrentIndex(kept[0] if kept else len(images) - 1)
+    movies = [number for number, image in enumerate(images) if image.ndim > 2]
+    kept = [number for number in movies if images[number] == chosen]
+    box.setCurrentIndex((kept or movies[-1:] or [len(images) - 1])[0])
     box.blockSignals(False)
 
 
