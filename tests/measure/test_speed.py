@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from tests import tiny
 
 from napari_sam_i2v.measure.made_movie import write_movie
-from napari_sam_i2v.measure.speed import Case, measure_apart, peak_memory, slope
+from napari_sam_i2v.measure.speed import Case, _waiting, measure_apart, peak_memory, slope
 
 
 def test_slope_is_that_after_memory_has_settled() -> None:
@@ -50,3 +51,12 @@ def test_a_failure_says_why(tmp_path: Path) -> None:
     case = Case(movie=str(tmp_path / "gone.zarr"), device="cpu", objects=1, size=48, frames=2)
     with pytest.raises(RuntimeError, match=r"1 objects, 48 x 48 pixels .*gone\.zarr"):
         measure_apart(case)
+
+
+def test_what_an_accelerator_has_begun_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[object] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: waited.append("mps"))
+    for name in ("cuda:1", "mps", "cpu"):
+        _waiting(torch.device(name))()
+    assert waited == [torch.device("cuda:1"), "mps"]
