@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tests import tiny
 from tests.network import tiny as network
 
 from napari_sam_i2v.job import Settings, make_job
 from napari_sam_i2v.measure import speed
 from napari_sam_i2v.measure.made_movie import write_movie
-from napari_sam_i2v.measure.speed import Case, measure_apart, slope
+from napari_sam_i2v.measure.speed import Case, _waiting, measure_apart, slope
 from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.prompts import Prompt
 
@@ -84,3 +85,12 @@ def test_a_failure_says_why(tmp_path: Path) -> None:
     case = Case(movie=str(tmp_path / "gone.zarr"), device="cpu", objects=1, size=48, frames=2)
     with pytest.raises(RuntimeError, match=r"1 objects, 48 x 48 pixels .*gone\.zarr"):
         measure_apart(case)
+
+
+def test_what_an_accelerator_has_begun_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[object] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: waited.append("mps"))
+    for name in ("cuda:1", "mps", "cpu"):
+        _waiting(torch.device(name))()
+    assert waited == [torch.device("cuda:1"), "mps"]

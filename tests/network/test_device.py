@@ -25,10 +25,14 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def add_cuda(machine: pytest.MonkeyPatch, *, cards: int = 1, bf16: bool = True) -> None:
+def add_cuda(machine: pytest.MonkeyPatch, *, cards: int = 1, capability: int = 9) -> None:
+    """Cards, the first with that (major) capability and any other with 7: too old for bf16."""
     machine.setattr(torch.cuda, "is_available", lambda: True)
     machine.setattr(torch.cuda, "device_count", lambda: cards)
-    machine.setattr(torch.cuda, "is_bf16_supported", lambda *a, **k: bf16)
+    machine.setattr(torch.cuda, "is_bf16_supported", lambda *a, **k: True)  # by imitation, too
+    machine.setattr(
+        torch.cuda, "get_device_capability", lambda card: (7 if card.index else capability, 5)
+    )
 
 
 def test_auto_prefers_cuda_then_mps_then_cpu(machine: pytest.MonkeyPatch) -> None:
@@ -67,9 +71,10 @@ def test_an_unknown_device_is_refused(machine: pytest.MonkeyPatch, name: str) ->
 
 def test_auto_precision(machine: pytest.MonkeyPatch) -> None:
     cuda = torch.device("cuda")
-    add_cuda(machine, bf16=True)
+    add_cuda(machine, cards=2)
     assert resolve_precision("auto", cuda) == "bf16"
-    add_cuda(machine, bf16=False)
+    assert resolve_precision("auto", torch.device("cuda:1")) == "fp32"
+    add_cuda(machine, capability=7)
     assert resolve_precision("auto", cuda) == "fp32"
     assert resolve_precision("auto", torch.device("cpu")) == "fp32"
     assert resolve_precision("auto", torch.device("mps")) == "fp32"

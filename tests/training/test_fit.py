@@ -16,6 +16,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from tests.network import tiny
+from tests.network.emulated_device import emulated
 
 from napari_sam_i2v.errors import InputError
 from napari_sam_i2v.network import SamI2V, checkpoints
@@ -364,3 +365,15 @@ def test_training_after_tracking_in_one_process() -> None:
     with torch.inference_mode():
         video_step(model.eval(), batch, np.random.default_rng(2), clicks=0)
     video_step(model.train(), batch, np.random.default_rng(2), clicks=0).loss.backward()
+
+
+def test_another_device_trains_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"image__steps": 1, "image__batch": 1, "video__batch": 1, "video__frames": 2}
+    recipe = changed(**small)
+    wanted = load_file(run(tmp_path / "cpu", recipe))
+    with emulated(monkeypatch, "mps"):
+        for steps in (1, 2):  # the second goes on from a checkpoint
+            some = changed(**small, video__steps=steps)
+            found = train(some, tmp_path / "mps", device="mps", precision="fp32", quiet=True)
+    for name, value in load_file(found).items():
+        torch.testing.assert_close(value, wanted[name], atol=0.01, rtol=0, msg=name)

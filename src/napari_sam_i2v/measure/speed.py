@@ -193,8 +193,6 @@ def measure(case: Case) -> Speed:
 
 def _parts(job: Job, device: torch.device) -> tuple[float, float]:
     """Seconds to encode one view, and for one object's step with full memory."""
-    import torch
-
     from napari_sam_i2v.network.device import resolve_precision
     from napari_sam_i2v.propagation.engine import Engine
     from napari_sam_i2v.propagation.frames import FrameSource, estimate_contrast
@@ -204,7 +202,7 @@ def _parts(job: Job, device: torch.device) -> tuple[float, float]:
     source = FrameSource(job.movie, estimate_contrast(job.movie), engine.config.image_size)
     whole = View.whole(source.shape)
     count = min(REPEATS + 1, source.n_frames)
-    finish = torch.cuda.synchronize if device.type == "cuda" else _nothing
+    finish = _waiting(device)
     encodes = [partial(engine.encode, source, t, [whole]) for t in range(count)]
     encode = _median_time(encodes, finish)
     step = _object_step(engine, source.shape, engine.encode(source, 0, [whole])[0], job, finish)
@@ -291,6 +289,15 @@ def _median_time(calls: Sequence[Callable[[], Any]], finish: Callable[[], None])
 def _median(taken: Sequence[float]) -> float:
     """Median of seconds but the first, which warms up, if there are others."""
     return statistics.median(taken[1:] or taken)
+
+
+def _waiting(device: torch.device) -> Callable[[], None]:
+    """What waits until a device has done all that it was told to do: accelerators lag behind."""
+    import torch
+
+    if device.type == "cuda":
+        return partial(torch.cuda.synchronize, device)
+    return torch.mps.synchronize if device.type == "mps" else _nothing
 
 
 def _nothing() -> None:

@@ -74,7 +74,8 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
         If the name is unknown.
     """
     if name == "auto":
-        capable = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        # Older cards take bf16, too, and imitate it slowly.
+        capable = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
         return "bf16" if capable else "fp32"
     if name not in get_args(Precision):
         raise InputError(f"Unknown precision {name!r}: use auto, fp32, bf16 or fp16.")

@@ -1,7 +1,7 @@
 """The image trunk: TinyViT with a SAM neck, one frame at a time (paper, sec. 3.1).
 
-Without gradients, wide intermediate results are made and used up in parts that fit a processor's
-cache: at full size they would take longer to move than to compute.
+Without gradients, on a CPU, wide intermediate results are made and used up in parts that fit a
+processor's cache: at full size they would take longer to move than to compute.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from torch.nn import functional as F
 from napari_sam_i2v.network.attention import LayerNorm2d
 from napari_sam_i2v.network.config import SamI2VConfig
 from napari_sam_i2v.network.kept import Kept
-from napari_sam_i2v.network.products import Linear, linear
+from napari_sam_i2v.network.products import Linear, attend, linear
 
 __all__ = ["ConvBN", "TinyViT", "gelu"]
 
 AT_ONCE = 2**20
 """Numbers of an intermediate result, about, that are made at a time without gradients."""
+
+
+def _at_once(x: Tensor) -> bool:
+    """Whether all of a result is made at a time."""
+    return torch.is_grad_enabled() or x.device.type != "cpu"
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -91,7 +96,7 @@ class MBConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (B, dim, H, W)."""
         rows = max(1, AT_ONCE // (x.shape[3] * self.conv1.c.out_channels))
-        if self.training or torch.is_grad_enabled() or rows >= x.shape[2]:
+        if self.training or _at_once(x) or rows >= x.shape[2]:
             h = gelu(self.conv1(x))
             h = gelu(self.conv2(h))
             return gelu(self.conv3(h) + x)
@@ -164,7 +169,7 @@ class WindowAttention(nn.Module):
         tiles = tiles.reshape(-1, side * side, self.heads, 3, dim // self.heads)
         q, k, v = tiles.permute(3, 0, 2, 1, 4).unbind(0)
         bias = self._bias.of(self._expanded, self.attention_biases).to(q.dtype)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+        out = attend(q, k, v, bias[None])
         out = out.transpose(1, 2).reshape(batch, rows, columns, side, side, dim)
         out = out.transpose(2, 3).reshape(batch, rows * side, columns * side, dim)
         return self.proj(out[:, :height, :width])
@@ -186,7 +191,7 @@ class TinyViTMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (..., dim)."""
         tokens = max(1, AT_ONCE // self.fc1.out_features)
-        if torch.is_grad_enabled() or x[..., 0].numel() <= tokens:
+        if _at_once(x) or x[..., 0].numel() <= tokens:
             return self._map(x)
         parts = x.flatten(0, -2).split(tokens)
         return torch.cat([self._map(part) for part in parts]).view(x.shape)

@@ -22,6 +22,8 @@ WORTH = 4_000_000
 PARTS = 16
 """From this many parts on, torch convolves with oneDNN whatever the size and the threads."""
 QUERIES_AT_ONCE = 512
+FEW = 8
+"""Queries, at most, for which torch has a kernel of its own on Apple's chips."""
 
 
 @lru_cache(maxsize=1)
@@ -103,6 +105,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
     Tensor
         (B, heads, Nq, D).
     """
+    if query.device.type == "mps" and query.shape[2] <= FEW:
+        return _by_formula(query, key, value, bias)
     wide = query.shape[-1] >= 128  # narrow heads spend their time on exponentials
     if bias is not None or not wide or not _is_large(query, key[0, 0]):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
@@ -114,3 +118,15 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
             weights = linear(some, keys).softmax(dim=-1)
             out.copy_(linear(weights, values))
     return found
+
+
+def _by_formula(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    """Attend as it is written.
+
+    From 2.8 on, torch's kernel for few queries was wrong in one version or another where the
+    number of keys is no multiple of 32, or numbers do not lie in a row (pytorch/pytorch#163597,
+    #169222, #181133): it would spoil memory prompts, without a word.
+    """
+    logits = query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)
+    weights = (logits if bias is None else logits + bias).softmax(dim=-1)
+    return weights.to(value.dtype) @ value

@@ -273,9 +273,7 @@ class SamI2V(nn.Module):
             (B, 1, S, S) of 0 and 1; an empty one says that the object is absent.
         """
         logits = mask.float() * (2 * MASK_LOGIT) - MASK_LOGIT
-        low = F.interpolate(
-            logits, size=(self.config.mask_size,) * 2, mode="bilinear", antialias=True
-        )
+        low = _shrunk(logits, self.config.mask_size)
         batch, device = mask.shape[0], mask.device
         seen = self._heads(
             self._coarse(feature),
@@ -431,3 +429,11 @@ class SamI2V(nn.Module):
         on_mask = memory.foreground.flatten(1)
         foreground = torch.cat((on_mask, on_mask.new_ones(pointers.shape[:2])), dim=1)
         return MemoryTokens(tokens, positions, count * area, foreground, bias)
+
+
+def _shrunk(logits: Tensor, side: int) -> Tensor:
+    """Logits (B, 1, S, S) as (B, 1, side, side), each the mean of what it stands for."""
+    # On Apple's chips, older versions of torch lack this; such masks are few.
+    there = logits.cpu() if logits.device.type == "mps" else logits
+    shrunk = F.interpolate(there, size=(side, side), mode="bilinear", antialias=True)
+    return shrunk.to(logits.device)

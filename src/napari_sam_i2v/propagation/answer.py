@@ -210,7 +210,7 @@ def fill_holes(logits: Tensor, area: int) -> Tensor:
     """
     if area <= 0:
         return logits
-    hole = logits.cpu().numpy() <= 0
+    hole = (logits <= 0).cpu().numpy()
     filled = np.zeros_like(hole)
     for i, plane in enumerate(hole[:, 0]):
         labels, count = ndimage.label(plane, structure=np.ones((3, 3)))
@@ -219,4 +219,4 @@ def fill_holes(logits: Tensor, area: int) -> Tensor:
         small[0] = False  # label 0 is the foreground
         filled[i, 0] = small[labels]
     mask = torch.from_numpy(filled).to(logits.device)
-    return torch.where(mask, torch.as_tensor(FILLED, dtype=logits.dtype), logits)
+    return torch.where(mask, FILLED, logits)

@@ -555,8 +555,11 @@ def _stacked(features: Sequence[Tensor], batch: Sequence[int]) -> Tensor:
 
 
 def _is_exhausted(error: RuntimeError) -> bool:
-    """Whether a device has no memory left; only CUDA has an error of its own for that."""
+    """Whether a device has no memory left; only CUDA has an error of its own for that.
+
+    CUDA's libraries, for matrices and Fourier transforms, have others.
+    """
     told = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or any(
-        words in told for words in ("out of memory", "can't allocate memory")
+        words in told for words in ("out of memory", "can't allocate memory", "alloc_failed")
     )

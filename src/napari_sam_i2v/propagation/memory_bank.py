@@ -53,7 +53,7 @@ def fingerprint(feature: Tensor, channels: int | None = None) -> Tensor:
     cancel, so that cosines stay exact to about 1e-6.
     """
     flat = feature[:channels].flatten().float()
-    return (flat / flat.norm().clamp(min=1e-12)).half()
+    return (flat / torch.linalg.vector_norm(flat).clamp(min=1e-12)).half()
 
 
 @dataclass
@@ -154,7 +154,9 @@ def stack_memories(banks: Sequence[MemoryBank], selections: Sequence[Selection])
     rows = [
         _row(bank, chosen, longest, most) for bank, chosen in zip(banks, selections, strict=True)
     ]
-    return Memory(*(torch.stack(column) for column in zip(*rows, strict=True)))
+    device = rows[0][0].device
+    # Numbers go to the device once for all objects: it is waited for each time.
+    return Memory(*(torch.stack(column).to(device) for column in zip(*rows, strict=True)))
 
 
 def _row(
@@ -162,11 +164,10 @@ def _row(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     entries = [bank.entry(x) for x in chosen.frames]
     pointers = [bank.entry(x).pointer for x in chosen.pointer_frames]
-    device = pointers[0].device
     gap, short = longest - len(entries), most - len(pointers)
 
     def numbers(values: Sequence[float], padding: int, dtype: torch.dtype) -> Tensor:
-        return torch.tensor([*values, *[0] * padding], dtype=dtype, device=device)
+        return torch.tensor([*values, *[0] * padding], dtype=dtype)
 
     return (
         torch.stack([e.spatial.float() for e in entries] + [entries[0].spatial.float()] * gap),

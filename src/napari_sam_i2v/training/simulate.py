@@ -86,5 +86,5 @@ def _as_prompt(
     device = targets.device
     return (
         torch.tensor(xy.copy(), dtype=torch.float32, device=device)[:, None],
-        torch.tensor(labels, device=device).long()[:, None],
+        torch.tensor(labels, dtype=torch.long, device=device)[:, None],
     )
