@@ -87,9 +87,9 @@ class MovieInput:
             name = getattr(self.pixels, "name", "movie")
             return Labels(getattr(labels, "array", labels), name=f"{name} tracked", scale=scale,
                           axis_labels=("t", "y", "x"))  # fmt: skip
-        data = labels if not self.axes.fixed else layer_data(np.asarray(labels), self.axes)
         placed = placement(self.image, self.axes)
-        return Labels(getattr(data, "array", data), name=f"{self.image.name} tracked", **placed)
+        data = layer_data(labels, self.axes)
+        return Labels(data, name=f"{self.image.name} tracked", **placed)
 
 
 def open_input(

@@ -205,25 +205,61 @@ def test_borders_belong_to_the_movie(desk):
 
 
 @pytest.mark.parametrize(
-    ("at", "features", "problem"),
+    ("features", "problem"),
     [
-        ((0, 30, 4), {}, "Click 2 .* outside the movie of 6 frames of 30 × 40"),
-        ((6, 3, 4), {}, r"Click 2 .*\(frame 6\) lies outside"),
-        ((0, np.nan, 4), {}, "Click 2 .* not a number"),
-        ((0, 3, 4), {"object_id": [1, 0]}, "object_id of point 2 must be a whole number"),
-        ((0, 3, 4), {"object_id": [1, np.nan]}, "object_id of point 2 must be a whole number"),
-        ((0, 3, 4), {"label": [1, 2]}, "label of point 2 must be"),
+        ({"object_id": [1, 0]}, "object_id of point 2 must be a whole number"),
+        ({"object_id": [1, np.nan]}, "object_id of point 2 must be a whole number"),
+        ({"label": [1, 2]}, "label of point 2 must be"),
     ],
 )
-def test_unusable_clicks_are_named_and_left_out(desk, at, features, problem):
+def test_unusable_clicks_are_named_and_left_out(desk, features, problem):
     desk.click(0, 1, 1)
-    desk.click(*at)
-    if features:
-        desk.layers.points.features = {"object_id": [1, 1], "label": [1, 1]} | features
+    desk.click(0, 3, 4)
+    desk.layers.points.features = {"object_id": [1, 1], "label": [1, 1]} | features
     assert plain(desk.layers.read()) == {(1, 0): [(1, 1, 1)]}
     (got,) = desk.layers.problems
     assert re.search(problem, got)
     desk.layers.points.remove([1])
+    desk.layers.read()
+    assert desk.layers.problems == []
+
+
+@pytest.mark.parametrize(
+    ("at", "problem"),
+    [
+        (
+            (0, 30, 4),
+            r"The new click .* outside the movie of .* pixels\. Click on the movie\.$",
+        ),
+        ((6, 3, 4), r"The new click \(frame 6\) lies outside"),
+        ((0, np.nan, 4), "The new click .* not a number"),
+    ],
+)
+def test_a_new_click_that_is_none_is_taken_away_and_said_once(desk, at, problem):
+    desk.click(0, 1, 1)
+    desk.calls.take()
+    desk.layers.points.add([at, at])
+    assert desk.calls.take() == 1  # to be told what is wrong
+    assert plain(desk.layers.read()) == {(1, 0): [(1, 1, 1)]}
+    (said,) = desk.layers.problems
+    assert re.search(problem, said)
+    assert len(desk.layers.points.data) == 1
+    desk.click(0, 2, 2)
+    assert desk.calls.take() == 1
+    assert plain(desk.layers.read()) == {(1, 0): [(1, 1, 1), (2, 2, 1)]}
+    assert desk.layers.problems == []
+
+
+def test_a_click_moved_outside_stays_where_it_was(desk):
+    desk.click(0, 1, 1)
+    desk.layers.current_object = 2
+    desk.click(0, 3, 4)
+    desk.calls.take()
+    desk.layers.points.data = [[0, 2, 2], [0, -9, 4]]
+    assert desk.calls.take() == 2  # what is wrong, and that the other one was moved
+    assert plain(desk.layers.read()) == {(1, 0): [(2, 2, 1)], (2, 0): [(3, 4, 1)]}
+    (said,) = desk.layers.problems
+    assert re.match(r"Click 2 \(object 2\) \(y -9.0, .* It stays where it was\.$", said)
     desk.layers.read()
     assert desk.layers.problems == []
 
@@ -236,17 +272,24 @@ def test_unusable_clicks_are_named_and_left_out(desk, at, features, problem):
         ((-9, 4, -0.6, 20), "outside the movie"),
     ],
 )
-def test_unusable_boxes_are_named_and_left_out(desk, box, problem):
+def test_a_box_moved_to_where_it_is_none_stays_where_it_was(desk, box, problem):
     desk.draw(0, 1, 2, 5, 6)
     desk.layers.current_object = 2
     desk.draw(0, 3, 4, 9, 9)
+    desk.calls.take()
     y0, x0, y1, x1 = box
     moved = [(0, y0, x0), (0, y0, x1), (0, y1, x1), (0, y1, x0)]
     desk.layers.boxes.data = [desk.layers.boxes.data[0], moved]
-    assert plain(desk.layers.read()) == {(1, 0): [(1, 2, 5, 6)]}
-    assert len(desk.layers.problems) == 1
-    assert "Box 2 (object 2)" in desk.layers.problems[0]
-    assert problem in desk.layers.problems[0]
+    assert desk.calls.take() == 1
+    assert plain(desk.layers.read()) == {(1, 0): [(1, 2, 5, 6)], (2, 0): [(3, 4, 9, 9)]}
+    (said,) = desk.layers.problems
+    assert "Box 2 (object 2)" in said
+    assert problem in said
+    assert "or delete" not in said
+    assert np.allclose(desk.layers.boxes.edge_color[1], (*COLOURS[2], 1))
+    desk.draw(0, 4, 4, 9, 9)  # and it is the same box still
+    assert plain(desk.layers.read())[2, 0] == [(4, 4, 9, 9)]
+    assert desk.layers.problems == []
 
 
 @pytest.mark.parametrize(
@@ -661,8 +704,10 @@ class Canvas:
         button = Qt.MouseButton.RightButton if right else Qt.MouseButton.LeftButton
         self.qtbot.mouseClick(self.widget, button, keys, self.at(y, x))
 
-    def drag(self, start, end, *, steps=6, middle=lambda: None) -> None:
-        button, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    def drag(
+        self, start, end, *, steps=6, middle=lambda: None, button=Qt.MouseButton.LeftButton
+    ) -> None:
+        none = Qt.KeyboardModifier.NoModifier
         self.qtbot.mousePress(self.widget, button, none, self.at(*start))
         for step in range(1, steps + 1):
             part = step / steps
@@ -723,6 +768,23 @@ def test_real_clicks_positive_and_negative(real, canvas):
 
 
 @pytest.mark.gui
+def test_real_buttons_that_do_not_prompt(real, canvas):
+    middle = Qt.MouseButton.MiddleButton
+    real.layers.arm("point")
+    for at in ((8, 10), (-6, 10)):
+        canvas.qtbot.mouseClick(canvas.widget, middle, pos=canvas.at(*at))
+    canvas.drag((8, 10), (14, 30), button=middle)
+    canvas.look()
+    assert real.calls.take() == 0
+    real.layers.points.add([2, 9, 9])  # as pasted
+    assert plain(real.layers.read()) == {(1, 2): [(9, 9, 1)]}
+    real.layers.arm("box")
+    canvas.drag((4, 6), (12, 20), button=middle)
+    assert real.layers.boxes.nshapes == 0
+    assert real.layers.problems == []
+
+
+@pytest.mark.gui
 def test_real_drag_and_delete_of_a_click(real, canvas):
     real.layers.arm("point")
     canvas.click(8, 10)
@@ -735,6 +797,13 @@ def test_real_drag_and_delete_of_a_click(real, canvas):
     canvas.drag((8, 10), (12, 26))
     assert real.calls.take() == 1
     assert near(plain(real.layers.read())[1, 2][0], (12, 26, 1))
+    canvas.drag((12, 26), (-5, 26))  # beside the movie: it stays, and can be moved again
+    assert real.calls.take() == 1
+    assert near(plain(real.layers.read())[1, 2][0], (12, 26, 1))
+    assert "It stays where it was." in real.layers.problems[0]
+    canvas.drag((12, 26), (13, 24))
+    assert real.calls.take() == 1
+    assert near(plain(real.layers.read())[1, 2][0], (13, 24, 1))
     canvas.click(20, 20)
     assert real.calls.take() == 0
     canvas.key(Qt.Key.Key_Delete)
@@ -778,6 +847,14 @@ def test_real_boxes(real, canvas):
     real.layers.boxes.mode = "select"
     canvas.drag((6, 15), (10, 15))  # grabbed at its upper edge
     assert real.calls.take() == 1
+    moved = plain(real.layers.read())
+    canvas.drag((12, 15), (50, 15))  # beside the movie: it stays, and can be moved again
+    assert real.calls.take() == 1
+    assert plain(real.layers.read()) == moved
+    assert "It stays where it was." in real.layers.problems[0]
+    canvas.drag((12, 15), (14, 15))
+    assert real.calls.take() == 1
+    assert plain(real.layers.read()) != moved
     real.layers.boxes.selected_data = {0}
     canvas.key(Qt.Key.Key_Delete)
     assert real.calls.take() == 1

@@ -485,6 +485,26 @@ def test_a_box_beside_the_movie_is_said_and_changes_nothing(controller: TrackCon
     ]
 
 
+def test_a_click_beside_the_movie_is_said_once_and_one_moved_there_stays(
+    controller: TrackController,
+) -> None:
+    two(controller)
+    before, told, step = planes(controller), Told(controller), controller.undo_name
+    click(controller, 0, -9, 2)
+    points = controller.prompt_layers.points
+    points.data = points.data + [[0, 0, 0], [0, 90, 0]]
+    drive(controller)
+    np.testing.assert_array_equal(planes(controller), before)
+    assert controller.undo_name == step
+    where = "lies outside the movie of 10 frames of 64 × 64 pixels."
+    assert told.problems == [
+        f"The new click (y -9.0, x 2.0) {where} Click on the movie.",
+        f"Click 2 (object 2) (y 138.0, x 50.0) {where} It stays where it was.",
+    ]
+    click(controller, 0, 17, 11)
+    assert len(told.problems) == 2
+
+
 def test_a_brush_paints_on_the_frame_on_screen_only(controller: TrackController) -> None:
     two(controller)
     controller.go_to(2)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import MovieError, PromptError
+from napari_sam_i2v.widget.fixed_axes import FixedAxes
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -309,14 +310,12 @@ def whole(
 
 
 def layer_data(store: Any, axes: Axes) -> Any:
-    """Return the store's array, with an axis of length 1 for each fixed axis."""
+    """Return the store's array, with an axis of length 1 for each fixed axis; nothing is copied."""
     array = getattr(store, "array", store)
     if not axes.fixed:
         return array
-    shape = list(axes.shape)
-    for axis in sorted(axes.fixed):
-        shape.insert(axis, 1)
-    return array.reshape(shape)  # a view: what is written to the store is seen by the layer
+    shown = FixedAxes(array, axes.fixed)
+    return array.reshape(shown.shape) if isinstance(array, np.ndarray) else shown
 
 
 def placement(image: Image, axes: Axes) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from napari_sam_i2v.widget.painting import Stroke, stroke_between
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.progress import Locks
     from napari_sam_i2v.propagation.session import FrameResult
-    from napari_sam_i2v.widget.opening import Kept
     from napari_sam_i2v.workbench import Workbench
 
 Key = tuple[int, int]
@@ -144,7 +143,7 @@ def prompts_job(
     return Job(act, key=("prompt", key))
 
 
-def painted_job(stroke: Stroke, kept: Kept) -> Job:
+def painted_job(stroke: Stroke) -> Job:
     """Make a mask prompt of each object that a stroke painted, or took pixels from.
 
     What is locked is put back first, so that nothing is made of it, and that is said.
@@ -152,7 +151,6 @@ def painted_job(stroke: Stroke, kept: Kept) -> Job:
     frame = stroke.frame
 
     def act(bench: Workbench) -> Iterator[int | Event]:
-        kept.take_over(frame)
         locks = bench.session.locks
         held = _put_back(bench, stroke, locks.objects, everything=frame in locks.frames)
         left = stroke_between(frame, stroke.before, bench.session.labels[frame])

@@ -30,7 +30,6 @@ from napari_sam_i2v.widget.resuming import Present, plan_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
-    from numpy.typing import NDArray
 
     from napari_sam_i2v.workbench import Workbench
 
@@ -96,50 +95,27 @@ class Opening:
 
 @dataclass
 class Kept:
-    """A session's folder, and the array that the Labels layer shows.
+    """A session's folder, and what of it the Labels layer shows.
 
     Attributes
     ----------
     folder
         Where everything is kept.
     shown
-        What the layer shows: the store's own array, or a copy in memory with the layer's axes.
-    copy
-        (T, Y, X) of the copy, None where the store itself is shown.
+        What the layer shows: the array of the store of labels, with the layer's axes.
     reopened
         Whether the session was there before.
     """
 
     folder: SessionFolder
     shown: Any
-    copy: NDArray[Any] | None
     reopened: bool
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def labels(self) -> Any:
-        """Labels to write to: the store, and the copy if there is one."""
-        return self.folder.labels if self.copy is None else _Both(self.copy, self.folder.labels)
-
-    def take_over(self, frame: int) -> None:
-        """Put into the store what was painted in the copy."""
-        if self.copy is not None:
-            self.folder.labels[frame] = self.copy[frame]
-
-
-class _Both:
-    """Labels in memory that are kept in a store, too."""
-
-    def __init__(self, copy: NDArray[Any], store: Any) -> None:
-        self._copy, self._store = copy, store
-        self.shape, self.dtype = copy.shape, copy.dtype
-
-    def __getitem__(self, frame: int) -> NDArray[Any]:
-        return self._copy[frame]
-
-    def __setitem__(self, frame: int, plane: NDArray[Any]) -> None:
-        self._store[frame] = plane
-        self._copy[frame] = plane
+        """Labels to write to."""
+        return self.folder.labels
 
 
 def open_folder(opening: Opening, path: Path | None, *, sessions: Path | None = None) -> Kept:
@@ -171,13 +147,9 @@ def open_folder(opening: Opening, path: Path | None, *, sessions: Path | None = 
         folder = SessionFolder.create(
             chosen, shape=opening.axes.shape, scale=opening.scale, units=opening.units, movie=facts
         )
-    copy = None
-    if opening.axes.fixed:
-        # napari needs the layer's other axes, too, which the store does not have.
-        copy = np.stack([folder.labels[t] for t in range(opening.axes.shape[0])])
-    shown = layer_data(folder.labels if copy is None else copy, opening.axes)
+    shown = layer_data(folder.labels, opening.axes)
     settings = folder.state().get("settings", {})
-    return Kept(folder, shown, copy, reopened, dict(settings))
+    return Kept(folder, shown, reopened, dict(settings))
 
 
 def _usual_folder(opening: Opening, sessions: Path | None) -> Path:

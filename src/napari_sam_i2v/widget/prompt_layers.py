@@ -47,7 +47,7 @@ NEGATIVE_KEYS = ("Control", "Alt", "Meta")
 """Held while clicking: not on the object. Qt says Control for Command on macOS; Control there is a
 right click with Meta. Some Linux desktops keep Alt-clicks for themselves."""
 
-_RIGHT_BUTTON = 2
+_LEFT_BUTTON, _RIGHT_BUTTON = 1, 2
 _DRAG = 5  # canvas pixels below which a press and release is a click, as in napari
 _MODES = {"point": "add", "box": "add_rectangle"}
 
@@ -94,9 +94,10 @@ class PromptLayers:
         self._look = Look(viewer, image, axes, folder, colour_of)
         self._on_change = on_change
         self.problems: list[str] = []
-        self._refused: list[str] = []  # what is wrong with boxes that were not taken
+        self._refused: list[str] = []  # what is wrong with edits that were not taken
         self._current_object = 1
         self._label = 1  # of the click that is being made
+        self._meant = True  # the click that is being made: by a button that prompts
         self._dragged = True  # the box that is being drawn
         self._silent = False
         self._in_edit = ""  # what is going on between napari's “…ing” and “…ed” events
@@ -106,7 +107,7 @@ class PromptLayers:
         if self._boxes is not None:
             self._connect(self._boxes, self._on_box_press)
         self.recolour()
-        self._known = self._content()
+        self._note_content()
 
     # -- what the layers say ---------------------------------------------------------------------
     def read(self) -> Rounds:
@@ -284,17 +285,25 @@ class PromptLayers:
         layer.events.features.connect(self._on_features)
         layer.mouse_drag_callbacks.insert(0, on_press)
 
-    def _on_press(self, layer: Points, event: Any) -> None:
-        """Note whether the click says “here” or “not here”; napari adds it on release."""
+    def _on_press(self, layer: Points, event: Any) -> Generator[None, None, None]:
+        """Note whether the click says “here” or “not here”; napari adds it on release.
+
+        It does so for any button, but where the mouse was dragged.
+        """
         off = event.button == _RIGHT_BUTTON or any(key in event.modifiers for key in NEGATIVE_KEYS)
         self._label = 0 if off else 1
+        start, self._meant = np.array(event.pos), layer.mode != "add" or _prompts(event)
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._meant |= _dragged(start, event)
 
     def _on_box_press(self, layer: Shapes, event: Any) -> Generator[None, None, None]:
         """Note whether the mouse is dragged: napari makes a tiny box of a mere click."""
         start, self._dragged = np.array(event.pos), layer.mode not in _MODES.values()
         yield
         while event.type == "mouse_move":
-            self._dragged |= bool(np.linalg.norm(np.array(event.pos) - start) >= _DRAG)
+            self._dragged |= _prompts(event) and _dragged(start, event)
             yield
 
     def _on_data(self, event: Any) -> None:
@@ -312,6 +321,10 @@ class PromptLayers:
             self._label = 1
             if event.source == self._boxes:
                 self._keep_latest_box()
+            else:
+                self._keep_usable_clicks()
+        elif action == "changed":
+            self._put_back(event.source)
         if self._refused:
             self._on_change()  # nothing is other than before, but there is something to say
         self._edited()
@@ -322,11 +335,15 @@ class PromptLayers:
 
     def _edited(self) -> None:
         """Report an edit, once: napari announces one by several events."""
-        content = self._content()
-        if content != self._known:
-            self._known = content
+        if self._content() != self._known:
+            self._note_content()
             self.recolour()
             self._on_change()
+
+    def _note_content(self) -> None:
+        """Remember what the layers hold, to see what is edited, and to put it back."""
+        self._known = self._content()
+        self._places = [[np.array(at) for at in self._finished(x.data)] for x in self.layers]
 
     def _content(self) -> tuple[Any, ...]:
         """All that counts in the layers, to compare; NaN is equal to itself here."""
@@ -355,13 +372,57 @@ class PromptLayers:
 
     def _usable(self, layer: Shapes, row: int) -> bool:
         """Whether a new box can be a prompt; if not, what is wrong with it will be said."""
+        wrong = self._wrong(layer, row, layer.data[row], "The new box")
+        if wrong is not None:
+            self._refuse(wrong, "Draw it on the movie.")
+        return wrong is None
+
+    def _keep_usable_clicks(self) -> None:
+        """Take away new clicks that can be no prompt, or were made by another button."""
+        layer, meant = self.points, self._meant
+        self._meant = True
+        new = range(len(self._places[0]), len(layer.data))
+        wrong = {row: self._wrong(layer, row, layer.data[row], "The new click") for row in new}
+        said = [why for why in wrong.values() if why is not None]
+        if said and meant:
+            self._refuse(said[0], "Click on the movie.")
+        with self._muted():
+            self._remove(layer, [row for row in new if wrong[row] is not None or not meant])
+
+    def _put_back(self, layer: Points | Shapes) -> None:
+        """Put clicks and boxes that were moved to where they can be no prompts back."""
+        before, data = self._places[self.layers.index(layer)], list(layer.data)
+        if len(before) != len(data):
+            return
+        ids, noun = column(layer, "object_id"), "Box" if layer == self._boxes else "Click"
+        back: list[int] = []
+        for row, (at, old) in enumerate(zip(data, before, strict=True)):
+            what = f"{noun} {row + 1} (object {ids[row]})"
+            why = None if np.array_equal(at, old) else self._wrong(layer, row, at, what)
+            if why is None or self._wrong(layer, row, old) is not None:
+                continue
+            if not back:
+                self._refuse(why, "It stays where it was.")
+            back.append(row)
+        if back:
+            kept = [before[row] if row in back else at for row, at in enumerate(data)]
+            with self._muted():
+                layer.data = kept if layer == self._boxes else np.array(kept)
+
+    def _wrong(self, layer: Points | Shapes, row: int, at: Any, what: str = "") -> str | None:
+        """Return why a click or a box would be no prompt at a place, None if it would."""
         try:
-            _box(self._placing(layer), layer.shape_type[row], layer.data[row], "The new box")
+            if layer == self._boxes:
+                _box(self._placing(layer), layer.shape_type[row], at, what)
+            else:
+                self._placing(layer).point(at, what)
         except PromptError as error:
-            what = str(error).replace(MOVE_OR_DELETE, "Draw it on the movie.")
-            self._refused.append(what.replace(", or delete it.", "."))  # it is gone already
-            return False
-        return True
+            return str(error)
+        return None
+
+    def _refuse(self, why: str, advice: str) -> None:
+        """Say what is wrong with something that was not taken: there is nothing to delete."""
+        self._refused.append(why.replace(MOVE_OR_DELETE, advice).replace(", or delete it.", "."))
 
     @contextmanager
     def _muted(self) -> Iterator[None]:
@@ -377,10 +438,20 @@ class PromptLayers:
         with self._muted():
             yield
             self.recolour()
-        self._known = self._content()
+        self._note_content()
 
     def _set_next(self, layer: Points | Shapes) -> None:
         self._look.style_next(layer, self._current_object, self._label)
+
+
+def _prompts(event: Any) -> bool:
+    """Whether the mouse's button is one to prompt with."""
+    return event.button in (_LEFT_BUTTON, _RIGHT_BUTTON)
+
+
+def _dragged(start: NDArray[Any], event: Any) -> bool:
+    """Whether the mouse is as far from where it was pressed as napari needs for a drag."""
+    return bool(np.linalg.norm(np.array(event.pos) - start) >= _DRAG)
 
 
 def _box(placing: Placing, kind: str, vertices: Any, what: str) -> tuple[int, Box]:

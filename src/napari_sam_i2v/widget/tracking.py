@@ -425,7 +425,7 @@ class TrackController:
         """
         stroke = None if self._stage is None else self._stage.stroke()
         if stroke is not None:
-            self._put(object_jobs.painted_job(stroke, self._kept_now()))
+            self._put(object_jobs.painted_job(stroke))
 
     def undo(self) -> None:
         """Take the last change back; while tracking that would be the pass, and nothing is done."""
