@@ -492,7 +492,7 @@ def test_a_click_beside_the_movie_is_said_once_and_one_moved_there_stays(
     before, told, step = planes(controller), Told(controller), controller.undo_name
     click(controller, 0, -9, 2)
     points = controller.prompt_layers.points
-    points.data = points.data + [[0, 0, 0], [0, 90, 0]]
+    points.data = np.add(points.data, [[0, 0, 0], [0, 90, 0]])
     drive(controller)
     np.testing.assert_array_equal(planes(controller), before)
     assert controller.undo_name == step

@@ -171,6 +171,8 @@ class TrackWidget(QWidget):
     # -- what the user asks for ------------------------------------------------------------------
     def attempt(self, action: Callable[[], object]) -> bool:
         """Do something and show the state after it; a wrong input is shown, not raised."""
+        if not self.controller.busy:
+            self._note = ""  # about what is over
         try:
             action()
         except (SamI2VError, OSError) as error:
