@@ -171,6 +171,8 @@ class TrackWidget(QWidget):
     # -- what the user asks for ------------------------------------------------------------------
     def attempt(self, action: Callable[[], object]) -> bool:
         """Do something and show the state after it; a wrong input is shown, not raised."""
+        if not self.controller.busy:
+            self._note = ""  # about what is over
         try:
             action()
         except (SamI2VError, OSError) as error:
@@ -343,6 +345,7 @@ class TrackWidget(QWidget):
 
     def _on_busy(self, busy: bool) -> None:
         if busy:
+            self._note = ""  # something was done in a layer, maybe
             self._drawing.start()
         else:
             self._drawing.stop()
