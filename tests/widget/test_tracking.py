@@ -492,7 +492,7 @@ def test_a_click_beside_the_movie_is_said_once_and_one_moved_there_stays(
     before, told, step = planes(controller), Told(controller), controller.undo_name
     click(controller, 0, -9, 2)
     points = controller.prompt_layers.points
-    points.data = points.data + [[0, 0, 0], [0, 90, 0]]
+    points.data = np.add(points.data, [[0, 0, 0], [0, 90, 0]])
     drive(controller)
     np.testing.assert_array_equal(planes(controller), before)
     assert controller.undo_name == step
@@ -669,6 +669,30 @@ def test_swap_merge_divide_and_delete(controller: TrackController) -> None:
     assert [row.object_id for row in controller.rows()] == [2, 4]
     with pytest.raises(PromptError, match="two or more"):
         controller.merge([2], 2)
+
+
+def test_a_daughter_that_is_undone_is_not_current_any_more(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    controller.go_to(6)
+    controller.divide(2)
+    drive(controller)
+    assert controller.current_object == 4
+    controller.undo()
+    drive(controller)
+    assert controller.current_object == 3
+    assert [row.object_id for row in controller.rows()] == [1, 2, 3]
+    click(controller, 6, 16, 22)
+    assert [row.object_id for row in controller.rows()] == [1, 2, 3]
+
+
+def test_a_pass_over_one_frame_says_so(controller: TrackController) -> None:
+    click(controller, 0, 16, 10)
+    told = Told(controller)
+    controller.propagate(span=range(3, 4))
+    drive(controller)
+    assert told.notes[-1] == "Done. 1 frame tracked."
 
 
 def test_locking_the_frame_on_screen(controller: TrackController) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_sam_i2v.errors import SamI2VError
-from napari_sam_i2v.widget.pace import TrackingError, advice
+from napari_sam_i2v.widget.pace import TrackingError, advice, count
 
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.prompts import Prompt
@@ -293,7 +293,7 @@ class Desk:
     def _end(self, outcome: str) -> Iterator[Event]:
         self._pause()
         yield self._stand(show=False)  # first: the list must not show what was before the pass
-        yield Said(f"{outcome} {self._done} frames tracked.")
+        yield Said(f"{outcome} {count(self._done, 'frame')} tracked.")
 
     def _pause(self) -> None:
         """Close the pass; what it did is kept, and it can be gone on with."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import MovieError, PromptError
 from napari_sam_i2v.widget.fixed_axes import FixedAxes
+from napari_sam_i2v.widget.pace import count
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -254,7 +255,8 @@ def _position(image: Image, axes: Axes, layer: Points, row: int) -> tuple[int, f
     if not (0 <= frame < n_frames and -0.5 <= y < height - 0.5 and -0.5 <= x < width - 0.5):
         raise PromptError(
             f"“{layer.name}”: point {row + 1} (frame {frame}, y {y:.1f}, x {x:.1f}) lies outside "
-            f"the movie of {n_frames} frames of {height} × {width} pixels. Move or delete it."
+            f"the movie of {count(n_frames, 'frame')} of {height} × {width} pixels. Move or delete "
+            "it."
         )
     for axis, index in axes.fixed.items():
         if round(at[axis]) != index:

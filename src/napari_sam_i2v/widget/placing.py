@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_sam_i2v.errors import PromptError
 from napari_sam_i2v.widget.layers import Axes, between
+from napari_sam_i2v.widget.pace import count
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -146,6 +147,6 @@ class Placing:
     def _outside(self, what: str, where: str) -> PromptError:
         n_frames, height, width = self._axes.shape
         return PromptError(
-            f"{what} ({where}) lies outside the movie of {n_frames} frames of {height} × {width} "
-            f"pixels. {MOVE_OR_DELETE}"
+            f"{what} ({where}) lies outside the movie of {count(n_frames, 'frame')} of {height} × "
+            f"{width} pixels. {MOVE_OR_DELETE}"
         )

@@ -257,12 +257,15 @@ class TrackController:
 
     def new_object(self) -> int:
         """Make the next free id the current object; returns it."""
+        self.current_object = free = self._free_id()
+        return free
+
+    def _free_id(self) -> int:
         taken = {status.object_id for status in self._stood.objects}
         taken |= {object_id for object_id, _ in self._shown}
         free = max(taken, default=0) + 1
         if free > MAX_OBJECT_ID:
             free = next(i for i in range(1, MAX_OBJECT_ID + 2) if i not in taken)
-        self.current_object = free
         return free
 
     def select_at_cursor(self) -> None:
@@ -651,10 +654,13 @@ class TrackController:
         self.progress_changed.emit()
 
     def _on_stood(self, event: Stood) -> None:
+        was_there = bool(self._known([self._current]))
         self._stood = event
         if event.show and self._stage is not None:
             self._stage.prompts.show(event.prompts)
             self._shown = self._stage.prompts.read()
+        if was_there and not self._known([self._current]) and self._current > self._free_id():
+            self.current_object = self._free_id()  # as a daughter's, when a division is undone
         self.objects_changed.emit()
         self.history_changed.emit()
         self.curves_changed.emit()
