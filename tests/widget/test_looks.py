@@ -96,17 +96,16 @@ def test_nothing_is_cut_off_in_a_small_window(dock: TrackWidget, tmp_path: Path)
             left = widget.mapTo(dock, widget.rect().topLeft()).x()
             assert 0 <= left <= left + widget.width() <= dock.width(), widget.text()
     dock.window().grab().save(str(tmp_path / "window.png"))
-    for name in ("Done. 3000 frames tracked.", LONG):
-        dock.controller.note.emit(name)
-        QApplication.processEvents()
-        corner = dock.review.mapTo(dock, dock.review.rect().bottomLeft())
-        assert not dock.review.curves.visibleRegion().isEmpty()
-        assert corner.y() < dock.height()
-        assert dock.review.visibleRegion().boundingRect().height() == dock.review.height()
-    dock.controller.note.emit("Done. 3000 frames tracked.")
-    QApplication.processEvents()
     assert dock.table.viewport().height() >= 3 * dock.table.rowHeight(0)
     assert dock.curves.view.height() >= 100
+
+
+def test_the_way_through_doubtful_frames_stays_in_sight(dock: TrackWidget, qtbot: Any) -> None:
+    dock.controller.note.emit(LONG)
+    dock.window().resize(1280, 680)
+    qtbot.wait(300)  # until all have their places
+    lowest = dock.review.mapTo(dock, dock.review.rect().bottomLeft()).y()
+    assert lowest < dock.height()
 
 
 def test_the_list_and_the_curves_have_napari_s_size_of_text(dock: TrackWidget) -> None:

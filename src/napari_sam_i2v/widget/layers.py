@@ -255,8 +255,8 @@ def _position(image: Image, axes: Axes, layer: Points, row: int) -> tuple[int, f
     if not (0 <= frame < n_frames and -0.5 <= y < height - 0.5 and -0.5 <= x < width - 0.5):
         raise PromptError(
             f"“{layer.name}”: point {row + 1} (frame {frame}, y {y:.1f}, x {x:.1f}) lies outside "
-            f"the movie of {count(n_frames, 'frame')} of {height} × {width} pixels. Move or delete "
-            "it."
+            f"the movie of {count(n_frames, 'frame')} of {height} × {width} pixels. Move or "
+            "delete it."
         )
     for axis, index in axes.fixed.items():
         if round(at[axis]) != index:

@@ -28,8 +28,7 @@ EMPTY_TEXT = "No objects yet.\nPress Point, then click on one in the movie."
 HEADERS = ("ID", "Name", "Prompts", "State", "Conf.")
 ID, NAME, PROMPTS, STATE, CONFIDENCE = range(5)
 ROW_HEIGHT = 24  # pixels at least, more in a large font
-FEW_ROWS = 4  # asked for; in a high window the table takes what is left
-LEAST_ROWS = 2  # seen in a low window
+LEAST_ROWS = 2  # seen in a low window; in a higher one the table takes what is left
 SWATCH = 12  # pixels
 MOST_FRAMES = 12  # that a tooltip lists
 
@@ -124,7 +123,7 @@ class ObjectTable(QTableWidget):
 
     def sizeHint(self) -> QSize:
         """Ask for little: the layout's stretch gives the rest."""
-        return QSize(280, self._height(FEW_ROWS))
+        return QSize(280, self._height(LEAST_ROWS))
 
     def minimumSizeHint(self) -> QSize:
         """Never widen the dock."""
