@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.settings import get_settings
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from tests.widget.fake_controller import FakeController, Row
 
 from napari_sam_i2v.widget.dock import TrackWidget
+from napari_sam_i2v.widget.object_table import CONFIDENCE
 from napari_sam_i2v.widget.wording import TOOL_HINTS
 
 pytestmark = pytest.mark.gui
@@ -19,6 +21,10 @@ pytestmark = pytest.mark.gui
 SCREEN = (1366, 768)
 BARS = 48
 """What a desktop's panel takes of the height."""
+LONG = (
+    "Object 3 was found on what object 1 was tracked to: only what is left is shown. If object 1 "
+    "is not there, choose it, Ctrl-click there, and track."
+)
 READABLE = 4.5
 """Ratio of contrast that WCAG asks for."""
 
@@ -92,6 +98,29 @@ def test_nothing_is_cut_off_in_a_small_window(dock: TrackWidget, tmp_path: Path)
     dock.window().grab().save(str(tmp_path / "window.png"))
     assert dock.table.viewport().height() >= 3 * dock.table.rowHeight(0)
     assert dock.curves.view.height() >= 100
+
+
+def test_the_way_through_doubtful_frames_stays_in_sight(dock: TrackWidget, qtbot: Any) -> None:
+    dock.controller.note.emit(LONG)
+    dock.window().resize(1280, 680)
+    qtbot.wait(300)  # until all have their places
+    lowest = dock.review.mapTo(dock, dock.review.rect().bottomLeft()).y()
+    assert lowest < dock.height()
+
+
+def test_the_list_and_the_curves_have_napari_s_size_of_text(dock: TrackWidget) -> None:
+    appearance, before = get_settings().appearance, get_settings().appearance.font_size
+    bold = dock.table.item(0, CONFIDENCE)
+    assert bold.font().bold()
+    try:
+        appearance.font_size = 16
+        QApplication.processEvents()
+        parts = (dock.table, dock.table.horizontalHeader(), dock.curves.view, bold)
+        assert [part.font().pointSize() for part in parts] == [16] * 4
+        assert bold.font().bold()
+        assert dock.table.rowHeight(0) >= dock.table.fontMetrics().height()
+    finally:
+        appearance.font_size = before
 
 
 def test_what_can_be_pressed_or_read_stands_out(dock: TrackWidget) -> None:

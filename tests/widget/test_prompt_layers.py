@@ -891,6 +891,18 @@ def test_real_layers_are_taken_up_again(real, canvas):
 
 
 @pytest.mark.gui
+def test_real_frames_without_clicks_show_none(real, canvas):
+    real.layers.arm("point")
+    canvas.click(8, 10)
+    real.viewer.dims.set_point(0, 100 + 10 * 4)
+    shots = []
+    for real.layers.points.visible in (True, False):
+        QApplication.processEvents()
+        shots.append(real.viewer.screenshot(canvas_only=True, flash=False))
+    np.testing.assert_array_equal(*shots)
+
+
+@pytest.mark.gui
 def test_real_use_warns_of_nothing(real, canvas):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", module="napari_sam_i2v")

@@ -12,6 +12,7 @@ from tests.propagation.fakes import BrightEngine
 from tests.widget.test_walkthrough import Desk
 
 from napari_sam_i2v.propagation import session as session_module
+from napari_sam_i2v.widget.wording import TOOL_HINTS
 
 pytestmark = pytest.mark.gui
 
@@ -111,6 +112,29 @@ def test_paint_shows_labels_that_were_hidden(hand: Hand) -> None:
     assert labels.visible
     assert labels.mode == "paint"
     assert hand.lit == ["paint"]
+
+
+def test_what_is_said_gives_way_to_what_is_done_next(hand: Hand) -> None:
+    control, status = hand.controller, hand.dock.status
+
+    def say() -> None:
+        control.note.emit("Done. 6 frames tracked.")
+        assert status.text() == "Done. 6 frames tracked."
+
+    for name in ("box", "paint", "point"):
+        say()
+        hand.tool(name)
+        assert status.text() == TOOL_HINTS[name]
+    for act in (
+        lambda: hand.click(16, 10),
+        lambda: hand.press(hand.dock.tools.new),
+        lambda: hand.press(hand.dock.history.undo),
+        lambda: hand.key(Qt.Key.Key_N),
+    ):
+        say()
+        act()
+        hand.idle()
+        assert status.text() == TOOL_HINTS["point"]
 
 
 def test_a_tracks_layer_takes_no_tool_out_of_the_hand(hand: Hand) -> None:

@@ -671,6 +671,30 @@ def test_swap_merge_divide_and_delete(controller: TrackController) -> None:
         controller.merge([2], 2)
 
 
+def test_a_daughter_that_is_undone_is_not_current_any_more(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    controller.go_to(6)
+    controller.divide(2)
+    drive(controller)
+    assert controller.current_object == 4
+    controller.undo()
+    drive(controller)
+    assert controller.current_object == 3
+    assert [row.object_id for row in controller.rows()] == [1, 2, 3]
+    click(controller, 6, 16, 22)
+    assert [row.object_id for row in controller.rows()] == [1, 2, 3]
+
+
+def test_a_pass_over_one_frame_says_so(controller: TrackController) -> None:
+    click(controller, 0, 16, 10)
+    told = Told(controller)
+    controller.propagate(span=range(3, 4))
+    drive(controller)
+    assert told.notes[-1] == "Done. 1 frame tracked."
+
+
 def test_locking_the_frame_on_screen(controller: TrackController) -> None:
     two(controller)
     controller.go_to(4)

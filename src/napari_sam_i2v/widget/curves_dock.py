@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer
+from qtpy.QtGui import QFont
 
 from napari_sam_i2v.widget.curves import CurveView
 
@@ -45,6 +46,7 @@ class CurvesDock(QObject):
         self._controller = controller
         self._selected = selected
         self.view: CurveView | None = None
+        self._font = QFont()
         self._later = QTimer(self, interval=DRAW_AFTER_MS, singleShot=True)
         self._later.timeout.connect(self.draw)
 
@@ -65,9 +67,16 @@ class CurvesDock(QObject):
             return
         self.close()
         self.view = CurveView()
+        self.view.setFont(self._font)
         self.view.frame_chosen.connect(self._on_frame)
         self._viewer.window.add_dock_widget(self.view, area="bottom", name=NAME)
         self.draw()
+
+    def set_font(self, font: QFont) -> None:
+        """Write in another font, now and whenever they are shown."""
+        self._font = font
+        if self.view is not None and isalive(self.view):
+            self.view.setFont(font)
 
     def close(self) -> None:
         """Take the curves out of the window."""

@@ -9,14 +9,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari.settings import get_settings
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QEvent, QPoint, QTimer
+from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QInputDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_sam_i2v.errors import SamI2VError
 from napari_sam_i2v.widget.choices import Choices
 from napari_sam_i2v.widget.closing import Subscriptions, delete_orphan, release
 from napari_sam_i2v.widget.curves_dock import CurvesDock
+from napari_sam_i2v.widget.importing import import_ahead
 from napari_sam_i2v.widget.keys import KeysHelp, LayerKeys
 from napari_sam_i2v.widget.layers import level0
 from napari_sam_i2v.widget.menus import MoreMenu, ObjectMenu
@@ -67,6 +70,7 @@ class TrackWidget(QWidget):
             from napari_sam_i2v.widget.tracking import TrackController
 
             controller = TrackController(napari_viewer)
+            import_ahead()
         self.viewer = napari_viewer
         self.controller = controller
         self.choices = Choices(show_warning, movie=self._movie_at_hand)
@@ -110,11 +114,16 @@ class TrackWidget(QWidget):
         column.addWidget(self.history)
         column.addWidget(line())
         column.addWidget(self.panel)
-        column.addWidget(line())
-        column.addWidget(self.review)
+        below = QVBoxLayout()  # in sight in however low a window
+        below.setContentsMargins(6, 2, 6, 4)
+        below.setSpacing(6)
+        below.addWidget(line())
+        below.addWidget(self.review)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
         outer.addWidget(Scrolling(content))
+        outer.addLayout(below)
 
     def _connect(self) -> None:
         self.movie.currentIndexChanged.connect(self._show_state)
@@ -167,6 +176,8 @@ class TrackWidget(QWidget):
             self.subscriptions.add(getattr(self.viewer.layers.events, event), self.refresh_layers)
         self.subscriptions.add(self.viewer.layers.selection.events.active, self._show_state)
         self.subscriptions.add(self.viewer.dims.events.current_step, self._on_slider)
+        self.subscriptions.add(get_settings().appearance.events.font_size, self._on_font_size)
+        self._on_font_size()
 
     # -- what the user asks for ------------------------------------------------------------------
     def attempt(self, action: Callable[[], object]) -> bool:
@@ -345,6 +356,7 @@ class TrackWidget(QWidget):
 
     def _on_busy(self, busy: bool) -> None:
         if busy:
+            self._note = ""  # something was done in a layer, maybe
             self._drawing.start()
         else:
             self._drawing.stop()
@@ -368,6 +380,14 @@ class TrackWidget(QWidget):
             self._show_review()
             if self.controller.not_here != self.table.not_here:
                 self._show_objects()
+
+    def _on_font_size(self, event: Any = None) -> None:
+        """Have napari's size of text where its style sheet says nothing: in the list and curves."""
+        font = QFont(self.font())
+        font.setPointSize(get_settings().appearance.font_size)
+        for widget in (self.table, self.table.horizontalHeader()):
+            widget.setFont(font)
+        self.curves.set_font(font)
 
     def _on_painted(self) -> None:
         QTimer.singleShot(0, self.controller.take_stroke)

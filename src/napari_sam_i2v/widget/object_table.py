@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QItemSelectionModel, QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QItemSelectionModel, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QIcon, QPainter, QPalette, QPen, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -27,8 +27,8 @@ __all__ = ["EMPTY_TEXT", "ObjectTable"]
 EMPTY_TEXT = "No objects yet.\nPress Point, then click on one in the movie."
 HEADERS = ("ID", "Name", "Prompts", "State", "Conf.")
 ID, NAME, PROMPTS, STATE, CONFIDENCE = range(5)
-ROW_HEIGHT = 24
-LEAST_ROWS = 4  # seen in a low window; in a higher one the table takes what is left
+ROW_HEIGHT = 24  # pixels at least, more in a large font
+LEAST_ROWS = 2  # seen in a low window; in a higher one the table takes what is left
 SWATCH = 12  # pixels
 MOST_FRAMES = 12  # that a tooltip lists
 
@@ -100,11 +100,26 @@ class ObjectTable(QTableWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self.verticalHeader().setVisible(False)
-        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self.verticalHeader().setDefaultSectionSize(self._row_height)
+
+    @property
+    def _row_height(self) -> int:
+        return max(ROW_HEIGHT, self.fontMetrics().height() + 6)
 
     def _height(self, rows: int) -> int:
         header = self.horizontalHeader().sizeHint().height()
-        return header + rows * ROW_HEIGHT + 2 * self.frameWidth()
+        return header + rows * self._row_height + 2 * self.frameWidth()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Show all in another font; items have one of their own."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self.verticalHeader().setDefaultSectionSize(self._row_height)
+            self.setMinimumHeight(self._height(LEAST_ROWS))
+            for number in range(self.rowCount()):
+                for column in (STATE, CONFIDENCE):
+                    if (item := self.item(number, column)) is not None:
+                        self._emphasise(item, item.font().bold())
 
     def sizeHint(self) -> QSize:
         """Ask for little: the layout's stretch gives the rest."""

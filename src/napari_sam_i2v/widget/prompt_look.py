@@ -67,8 +67,9 @@ class Look:
             feature_defaults={"object_id": 1, "label": 1},
             size=max(1.0, min(self._axes.shape[1:]) / 32),
             border_width=0.08,
-            # Never hiding a cell. A higher minimum would thicken the border: it is half of it.
-            canvas_size_limits=(4, 26),
+            # Never hiding a cell. A minimum would show the point of no size that napari draws in a
+            # corner of frames without clicks.
+            canvas_size_limits=(0, 26),
             **self._placed("clicks"),
         )
         return self._added(layer)
