@@ -414,6 +414,7 @@ def test_saving_adds_the_suffix(three, control, monkeypatch):
         ("table", "CSV (*.csv)", "table.csv", True),
         ("table.csv", "CSV (*.csv)", "table.csv", False),  # the file dialog asks about that
         ("17.05.2024", "CSV (*.csv)", "17.05.2024.csv", False),
+        ("run1/run1", "CSV (*.csv)", "run1/run1.csv", False),
     ],
 )
 @pytest.mark.parametrize("agreed", [False, True])
@@ -446,7 +447,9 @@ def test_a_folder_that_is_there_is_not_saved_into(three, control, monkeypatch, t
 
 
 def test_exports_for_other_tools(three, control, monkeypatch):
-    answers = iter([("/x/01_RES", ""), ("/x/a", "GEFF (*.geff)"), ("/x/b", "GIF (*.gif)")])
+    answers = iter(
+        [("/x/01_RES", "All Files (*)"), ("/x/a", "GEFF (*.geff)"), ("/x/b", "GIF (*.gif)")]
+    )
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: next(answers))
     exports = entries(three.more_menu)["Export for other tools"].menu()
     menu = {a.text(): a for a in exports.actions()}

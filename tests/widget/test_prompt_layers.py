@@ -462,11 +462,15 @@ def test_detached_layers_are_taken_up_again(desk):
     old.arm("point")
     old.detach()
     assert old.points.mode == "pan_zoom"
+    assert not old.points.editable and not old.boxes.editable
+    old.points.mode = "add"
+    assert old.points.mode == "pan_zoom"
     desk.click(0, 5, 6)
     assert desk.calls.take() == 0
     desk.layers = desk.open()
     assert desk.layers.points == old.points
     assert desk.layers.boxes == old.boxes
+    assert old.points.editable and old.boxes.editable
     assert len(desk.viewer.layers) == 3
     assert len(desk.layers.read()[1, 0]) == 3
     desk.click(1, 5, 6)

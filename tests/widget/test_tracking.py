@@ -814,10 +814,12 @@ def test_opening_again_takes_the_place_of_the_labels_that_were_left(
 
 def test_painting_needs_a_frame_on_screen(controller: TrackController, viewer: ViewerModel) -> None:
     """In other views a stroke would go through many frames, of which one is answered."""
+    controller.arm("point")
     viewer.dims.ndisplay = 3
     assert not controller.labels.editable
     with pytest.raises(PromptError, match="show it in 2D, y down and x across"):
         controller.arm("paint")
+    assert controller.in_hand is None
     viewer.dims.ndisplay = 2
     controller.arm("paint")
     assert controller.in_hand == "paint"

@@ -361,13 +361,15 @@ def _tick(action: QAction, ticked: bool) -> None:
 def _meant(path: Path, kind: str, filters: str) -> Path:
     """Give a name the chosen kind's suffix, if it has none of those that there are.
 
-    For a folder that is there, the dialog gives its name within itself.
+    Where the name of a folder that is there was typed, the dialog gives that name within it.
     """
-    if path.parent.name == path.name:
+    known, suffixes = _suffixes(filters), _suffixes(kind)
+    suffix = path.suffix.lower()
+    if suffix in known and path.parent.name == path.name:
         return path.parent
-    if not kind or path.suffix.lower() in _suffixes(filters):
+    if suffix in known or not suffixes:  # of a folder any name will do
         return path
-    return path.with_name(path.name + _suffixes(kind)[0])
+    return path.with_name(path.name + suffixes[0])
 
 
 def _suffixes(filters: str) -> list[str]:

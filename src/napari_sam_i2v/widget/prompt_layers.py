@@ -265,9 +265,10 @@ class PromptLayers:
             self._set_next(layer)
 
     def detach(self) -> None:
-        """Stop reporting edits; the layers stay."""
+        """Stop reporting edits; the layers stay, and take none: nobody would keep them."""
         for layer in self.layers:
             layer.mode = "pan_zoom"
+            layer.editable = False
             layer.events.data.disconnect(self._on_data)
             layer.events.features.disconnect(self._on_features)
             for callback in (self._on_press, self._on_box_press):
@@ -281,6 +282,7 @@ class PromptLayers:
 
     # -- edits by the user -----------------------------------------------------------------------
     def _connect(self, layer: Points | Shapes, on_press: Callable[..., Any]) -> None:
+        layer.editable = True
         layer.events.data.connect(self._on_data)
         layer.events.features.connect(self._on_features)
         layer.mouse_drag_callbacks.insert(0, on_press)
