@@ -897,16 +897,17 @@ def test_a_video(segment: Run) -> None:
     assert tifffile.imread("labels.tif").shape == (30, 128, 192)
 
 
+def full(path: Path, *_: object, **__: object) -> None:
+    """Stand in for what writes to a disk that is full."""
+    raise OutputError(f"{path}: the disk is full")
+
+
 def test_what_cannot_be_written_keeps_nothing_else_from_it(
     segment: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The labels are there by then: they are named, and all that can be written is."""
-
-    def fail(path: Path, *_: object, **__: object) -> None:
-        raise OutputError(f"{path}: the disk is full")
-
-    monkeypatch.setattr("napari_sam_i2v.cli.segment.write_text", fail)
-    monkeypatch.setattr("napari_sam_i2v.movies.ctc.save_ctc", lambda _, path, **__: fail(path))
+    monkeypatch.setattr("napari_sam_i2v.cli.segment.write_text", full)
+    monkeypatch.setattr("napari_sam_i2v.movies.ctc.save_ctc", lambda _, path, **__: full(path))
     code, out, err = segment(
         "--confidence", "sure.csv", "--export", "ctc=01_RES", "--export", "csv=cells.csv"
     )
@@ -925,10 +926,7 @@ def test_what_cannot_be_written_keeps_nothing_else_from_it(
 def test_a_run_that_stops_says_what_is_kept_where_no_confidence_can_be_written(
     segment: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: Path, *_: object, **__: object) -> None:
-        raise OutputError(f"{path}: the disk is full")
-
-    monkeypatch.setattr("napari_sam_i2v.cli.segment.write_text", fail)
+    monkeypatch.setattr("napari_sam_i2v.cli.segment.write_text", full)
     broken_folder("frames", 4)
     code, _, err = segment("--contrast", "0", "4000", "--confidence", "sure.csv", movie="frames")
     assert code == 1

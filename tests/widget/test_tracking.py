@@ -105,6 +105,16 @@ def two(controller: TrackController) -> None:
     click(controller, 0, 48, 50)
 
 
+def divided(controller: TrackController) -> None:
+    """Two objects that were tracked; the second divides on frame 6, into 3 and 4."""
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    controller.go_to(6)
+    controller.divide(2)
+    drive(controller)
+
+
 def planes(controller: TrackController) -> np.ndarray:
     assert controller.labels is not None
     return np.asarray(controller.labels.data[:])
@@ -672,12 +682,7 @@ def test_swap_merge_divide_and_delete(controller: TrackController) -> None:
 
 
 def test_a_daughter_that_is_undone_is_not_current_any_more(controller: TrackController) -> None:
-    two(controller)
-    controller.propagate()
-    drive(controller)
-    controller.go_to(6)
-    controller.divide(2)
-    drive(controller)
+    divided(controller)
     assert controller.current_object == 4
     controller.undo()
     drive(controller)
@@ -925,12 +930,7 @@ def test_saving_gives_the_files_of_the_command_line(
 def test_exports_for_other_tools_carry_divisions(
     controller: TrackController, tmp_path: Path
 ) -> None:
-    two(controller)
-    controller.propagate()
-    drive(controller)
-    controller.go_to(6)
-    controller.divide(2)
-    drive(controller)
+    divided(controller)
     controller.save_export("ctc", tmp_path / "01_RES")
     controller.save_labels(tmp_path / "labels.tif")
     drive(controller)

@@ -24,7 +24,7 @@ from napari_sam_i2v.movies.ome_zarr import ome_attributes
 from napari_sam_i2v.movies.output import OWN_KEY, make_room
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN
 
-__all__ = ["LabelStore"]
+__all__ = ["LabelStore", "create_level"]
 
 _KIND = "label-store"
 _RECORD = ".frames_done"
@@ -105,7 +105,7 @@ class LabelStore:
             group = zarr.create_group(
                 str(target), zarr_format=zarr_format, attributes={OWN_KEY: own, **ome}
             )
-            _create_array(group, shape, kind, zarr_format)
+            create_level(group, "0", shape, kind)
             (target / "0" / _RECORD).write_bytes(bytes(shape[0]))
         except OSError as err:
             raise OutputError(f"{target} cannot be written: {err.strerror or err}") from err
@@ -323,17 +323,20 @@ def _as_json(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
         raise InputError(f"metadata must be JSON (text, numbers, lists, dicts): {err}") from err
 
 
-def _create_array(group: Any, shape: tuple[int, ...], dtype: np.dtype, zarr_format: int) -> None:
-    """Make the one level, a chunk per frame."""
+def create_level(
+    group: Any, path: str, shape: tuple[int, ...], dtype: np.dtype, *, overwrite: bool = False
+) -> Any:
+    """Make a level of labels in a zarr group, a chunk per frame; return its array."""
     options: dict[str, Any] = {"dimension_names": ("t", "y", "x")}
-    if zarr_format == 2:
+    if group.metadata.zarr_format == 2:
         options = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
-    group.create_array(
-        "0",
+    return group.create_array(
+        path,
         shape=tuple(shape),
         chunks=(1, *shape[1:]),
         dtype=dtype,
         fill_value=0,
+        overwrite=overwrite,
         **options,
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sam_i2v.movies.labels import LabelStore
+from napari_sam_i2v.movies.labels import LabelStore, create_level
 from napari_sam_i2v.movies.ome_zarr import ome_attributes
 
 __all__ = ["match_levels"]
@@ -37,13 +37,7 @@ def match_levels(image: Any, name: str) -> None:
 
 
 def _write(group: Any, store: LabelStore, path: str, size: tuple[int, int]) -> None:
-    keys: dict[str, Any] = {"dimension_names": ("t", "y", "x")}
-    if group.metadata.zarr_format == 2:
-        keys = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
-    level = group.create_array(
-        path, shape=(len(store), *size), chunks=(1, *size), dtype=store.dtype, fill_value=0,
-        overwrite=True, **keys,
-    )  # fmt: skip
+    level = create_level(group, path, (len(store), *size), store.dtype, overwrite=True)
     rows, columns = (
         ((np.arange(n) + 0.5) * whole / n).astype(int)
         for n, whole in zip(size, store.shape[1:], strict=True)

@@ -157,6 +157,7 @@ class Stage:
         self.prompts.arm(None if tool == "paint" else tool)
         self.labels.mode = "pan_zoom"
         if tool == "paint":
+            self._check_paintable()  # after the tool before is put away: it would take the stroke
             if not self.labels.selected_label:  # napari's picker took the background: no object
                 self.labels.selected_label = self.prompts.current_object
             self.labels.visible = True  # or it would refuse the mode
@@ -173,7 +174,7 @@ class Stage:
         at = self.image.world_to_data(np.asarray(dims.point)[first:])
         return all(round(float(at[axis])) == index for axis, index in axes.fixed.items())
 
-    def check_paintable(self) -> None:
+    def _check_paintable(self) -> None:
         """Check that a frame of the movie is on screen; else `PromptError`."""
         if self.paintable:
             return

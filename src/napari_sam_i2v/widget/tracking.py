@@ -359,12 +359,9 @@ class TrackController:
         PromptError
             If no frame of the movie is on screen to be painted on.
         """
-        if tool == "paint" and self._stage is not None and not self._stage.paintable:
-            self._stage.arm(None)  # or the stroke would be a click of the tool before
-            self._stage.check_paintable()
-        self.tool = tool
         if self._stage is not None:
             self._stage.arm(tool)
+        self.tool = tool
 
     @property
     def in_hand(self) -> Tool | None:
