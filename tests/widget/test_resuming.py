@@ -149,7 +149,9 @@ def reopen(control: TrackController, weights: Path, tmp_path: Path) -> Callable[
         control.open(image, device="cpu", folder=folder, **options)
         drive(control)
         assert not told.problems
-        return [note for note in told.notes if note not in ("", "Loading the model…")][1:]
+        greeting, said = f"Reopened the session in {folder}.", told.notes[-1]
+        assert said.startswith(greeting)
+        return [note for note in [said.removeprefix(greeting).strip()] if note]
 
     return again
 

@@ -53,13 +53,14 @@ class Told:
 
 def drive(controller: TrackController, stop_after: int | None = None) -> None:
     """Do the worker's work here, as far as `stop_after` frames of a pass."""
-    while controller.has_work:
-        work = controller.run()
-        for event in work:
-            controller.handle(event)
-            if stop_after is not None and controller.progress[0] >= stop_after:
-                controller.cancel()
-    controller.finished()
+    try:
+        while controller.has_work:
+            for event in controller.run():
+                controller.handle(event)
+                if stop_after is not None and controller.progress[0] >= stop_after:
+                    controller.cancel()
+    finally:
+        controller.finished()
 
 
 @contextmanager
@@ -669,8 +670,8 @@ def test_swap_merge_divide_and_delete(controller: TrackController) -> None:
     drive(controller)
     np.testing.assert_array_equal(only(planes(controller)[6:], 1), only(before[6:], 2))
     controller.divide(2)
-    assert controller.current_object == 4
     drive(controller)
+    assert controller.current_object == 4
     assert {row.object_id: row.mother for row in controller.rows()} == {1: None, 2: None, 3: 2,
                                                                        4: 2}  # fmt: skip
     controller.merge([3, 2], 2)
@@ -679,6 +680,21 @@ def test_swap_merge_divide_and_delete(controller: TrackController) -> None:
     assert [row.object_id for row in controller.rows()] == [2, 4]
     with pytest.raises(PromptError, match="two or more"):
         controller.merge([2], 2)
+
+
+def test_a_division_that_is_refused_is_not_announced(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    controller.lock_objects([2], True)
+    drive(controller)
+    told = Told(controller)
+    controller.divide(2)
+    drive(controller)
+    assert "locked" in told.problems[-1]
+    assert not any("daughter" in note for note in told.notes)
+    assert controller.current_object == 2
+    assert [row.object_id for row in controller.rows()] == [1, 2]
 
 
 def test_a_daughter_that_is_undone_is_not_current_any_more(controller: TrackController) -> None:
@@ -769,6 +785,44 @@ def test_curves_and_the_next_doubtful_frame(controller: TrackController) -> None
     assert told.notes == ["No doubtful frame after this."]
 
 
+def test_a_pass_is_not_over_before_all_of_it_was_handled(controller: TrackController) -> None:
+    """The worker may be far ahead of a window that is slow: what it did is still to be drawn."""
+    two(controller)
+    controller.propagate()
+    changes: list[tuple[bool, int]] = []
+    controller.go_to(0)
+    controller.busy_changed.connect(lambda busy: changes.append((busy, controller.progress[0])))
+    events = list(controller.run())
+    assert not controller.has_work
+    for event in events:
+        controller.handle(event)
+        assert controller.busy
+    controller.finished()
+    assert not controller.busy
+    assert changes == [(False, 10)]
+    controller.draw(follow=True)
+    assert controller.frame == 9
+    controller.go_to(3)
+    controller.draw(follow=True)
+    assert controller.frame == 3  # nothing is left that would move the slider again
+
+
+def test_a_movie_removed_at_the_end_of_a_job_is_left_after_it(
+    controller: TrackController, viewer: ViewerModel
+) -> None:
+    click(controller, 0, 16, 10)
+    controller.new_object()
+    controller.prompt_layers.points.add([[0, 48, 50]])
+    work = controller.run()
+    next(work)  # the job is out of the queue, and not done
+    viewer.layers.remove("cells")
+    assert controller.opened
+    for event in work:
+        controller.handle(event)
+    controller.finished()
+    assert not controller.opened
+
+
 def test_closing_and_opening_again_restores_everything(
     controller: TrackController, viewer: ViewerModel
 ) -> None:
@@ -784,7 +838,7 @@ def test_closing_and_opening_again_restores_everything(
     told = Told(controller)
     controller.open(viewer.layers["cells"], folder=folder)
     drive(controller)
-    assert told.notes[0] == f"Reopened the session in {folder}."
+    assert told.notes[-1] == f"Reopened the session in {folder}."  # and not “Loading the model…”
     np.testing.assert_array_equal(planes(controller), before)
     assert len(controller.prompt_layers.points.data) == 2
     assert controller.rows()[1].name == "the dim one"
@@ -927,6 +981,26 @@ def test_saving_gives_the_files_of_the_command_line(
     np.testing.assert_array_equal(tracks.scale, (2.0, 0.5, 0.5))
 
 
+def test_tracks_that_are_added_again_take_the_place_of_those_before(
+    controller: TrackController, viewer: ViewerModel
+) -> None:
+    two(controller)
+    controller.add_tracks()
+    drive(controller)
+    viewer.layers["cells tracks"].visible = False
+    viewer.add_image(np.zeros((4, 4)), name="mine")
+    names, active = [layer.name for layer in viewer.layers], viewer.layers.selection.active
+    controller.propagate()
+    drive(controller)
+    controller.add_tracks()
+    drive(controller)
+    assert [layer.name for layer in viewer.layers] == names
+    tracks = viewer.layers["cells tracks"]
+    assert len(tracks.data) == 2 * 10
+    assert not tracks.visible
+    assert viewer.layers.selection.active is active
+
+
 def test_exports_for_other_tools_carry_divisions(
     controller: TrackController, tmp_path: Path
 ) -> None:
@@ -936,7 +1010,7 @@ def test_exports_for_other_tools_carry_divisions(
     drive(controller)
     assert read_lineage(tmp_path / "01_RES")[3] == (2, 6)
     assert read_lineage(tmp_path / "labels.tif") == {3: (2, 6), 4: (2, 6)}
-    with pytest.raises(OutputError, match="exists"):
+    with pytest.raises(OutputError, match="there already, and not empty; choose another name"):
         controller.save_export("ctc", tmp_path / "01_RES")
 
 
@@ -968,6 +1042,8 @@ def test_a_division_is_proposed_and_accepted(controller: TrackController) -> Non
     np.testing.assert_array_equal((after == 3) | (after == 4), whole)
     assert (after == 3).sum() >= (after == 4).sum() == 36
     assert controller.proposals == []
+    assert controller.current_object == 3
+    assert told.notes[-1].startswith("Object 1 divides into 3 and 4 on frame 4.")
     controller.undo()
     drive(controller)
     np.testing.assert_array_equal(planes(controller)[4] == 1, whole)

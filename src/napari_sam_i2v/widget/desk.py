@@ -131,10 +131,12 @@ class Desk:
     ----------
     open_bench
         Makes the workbench, on the worker's thread: loads the model.
+    greeting
+        What is said once it is made, before its own notes.
     """
 
-    def __init__(self, open_bench: Callable[[], Workbench]) -> None:
-        self._open = open_bench
+    def __init__(self, open_bench: Callable[[], Workbench], greeting: str = "") -> None:
+        self._open, self._greeting = open_bench, greeting
         self.bench: Workbench | None = None
         self._jobs: deque[Job] = deque()
         self._guard = threading.Lock()
@@ -201,7 +203,7 @@ class Desk:
             if self.bench is None:
                 yield Said("Loading the model…")
                 self.bench = self._open()
-                yield Said(" ".join(self.bench.notes))
+                yield Said(" ".join(filter(None, (self._greeting, *self.bench.notes))))
                 yield self._stand(show=True)
             while True:
                 if (job := self._next()) is not None:

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Tracks
 
-from napari_sam_i2v.errors import InputError
+from napari_sam_i2v.errors import InputError, OutputError
 from napari_sam_i2v.exports import FORMATS, Tracked, check_export, export
 from napari_sam_i2v.measure.divisions import propose_divisions
 from napari_sam_i2v.movies.tracks import TrackTable, tracks_of
 from napari_sam_i2v.prompt_files import write_prompts
 from napari_sam_i2v.widget.desk import Event, Found, Job, Said
-from napari_sam_i2v.widget.layers import Axes, placement
+from napari_sam_i2v.widget.layers import Axes, left_layer, mark, placement
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.layers import Image
 
     from napari_sam_i2v.widget.opening import Kept
@@ -64,11 +66,13 @@ def export_job(to: str, path: Path, kept: Kept, *, what: str = "") -> Job:
     kept_at = kept.folder.path.resolve()
     if kept_at in (path.resolve(), *path.resolve().parents):
         raise InputError(f"“{path.name}” would lie in the session's own folder; choose another.")
+    if not overwrite and path.is_dir() and any(path.iterdir()):
+        raise OutputError(f"“{path}” is there already, and not empty; choose another name.")
     check_export(to, path, overwrite=overwrite)
 
     def act(bench: Workbench) -> Iterator[Event]:
         export(_tracked(bench, kept), path, to=to, overwrite=overwrite)
-        yield Said(f"{what or FORMATS[to].title} saved: {path}")
+        yield Said(f"{what or FORMATS[to].title.partition(', ')[0]} saved: {path}")
 
     return Job(act)
 
@@ -99,6 +103,22 @@ def tracks_job(image: Image, axes: Axes, kept: Kept) -> Job:
         yield Found("tracks", table)
 
     return Job(act)
+
+
+def show_tracks(
+    viewer: ViewerModel, image: Image, axes: Axes, table: TrackTable, folder: Path
+) -> None:
+    """Add a Tracks layer, in the place of the one that the session had before."""
+    placed = tracks_placement(image, axes, table)
+    layer = Tracks(name=f"{image.name} tracks", metadata=mark("tracks", folder), **placed)
+    layers, active = viewer.layers, viewer.layers.selection.active
+    old, at = left_layer(viewer, layer.ndim, "tracks", folder), len(layers)
+    if old is not None:
+        at = layers.index(old)
+        layer.name, layer.visible, layer.opacity = old.name, old.visible, old.opacity
+        layers.remove(old)
+    layers.insert(at, layer)
+    layers.selection.active = layer if active is old else active  # the tool stays in hand
 
 
 def tracks_placement(image: Image, axes: Axes, table: TrackTable) -> dict[str, Any]:

@@ -351,14 +351,14 @@ def mark(role: str, folder: str | PathLike[str]) -> dict[str, Any]:
 
 
 def left_layer(
-    viewer: ViewerModel, image: Image, role: str, folder: str | PathLike[str]
+    viewer: ViewerModel, ndim: int, role: str, folder: str | PathLike[str]
 ) -> Any | None:
-    """Return the layer that a session has left in the viewer when it was closed, or None.
+    """Return the layer of so many axes that a session has left in the viewer, or None.
 
     Another movie may have the same name, and another session the same movie.
     """
     wanted = mark(role, folder)[_METADATA]
     for layer in viewer.layers:
-        if layer.metadata.get(_METADATA) == wanted and layer.ndim == image.ndim:
+        if layer.metadata.get(_METADATA) == wanted and layer.ndim == ndim:
             return layer
     return None

@@ -10,7 +10,7 @@ import numpy as np
 from napari_sam_i2v.errors import PromptError
 from napari_sam_i2v.measure.divisions import ProposedDivision, two_parts
 from napari_sam_i2v.propagation.prompts import Prompt, points_out
-from napari_sam_i2v.widget.desk import Event, Job, Said
+from napari_sam_i2v.widget.desk import Event, Found, Job, Said
 from napari_sam_i2v.widget.painting import Stroke, stroke_between
 
 if TYPE_CHECKING:
@@ -61,22 +61,38 @@ def swap_job(a: int, b: int, frame: int) -> Job:
 
 
 def divide_job(object_id: int, frame: int, daughters: tuple[int, int]) -> Job:
-    """Let an object end before a frame, and two daughters begin there."""
-    return Job(lambda bench: bench.divide(object_id, frame=frame, daughters=daughters), shows=True)
+    """Let an object end before a frame, and two daughters begin there; the second is next."""
+    first, second = daughters
+
+    def act(bench: Workbench) -> Iterator[int | Event]:
+        yield from bench.divide(object_id, frame=frame, daughters=daughters)
+        yield Found("current", second)
+        yield Said(
+            f"Object {object_id} ends before frame {frame}. Check daughter {first}, and click on "
+            f"daughter {second}."
+        )
+
+    return Job(act, shows=True)
 
 
 def accept_job(proposal: ProposedDivision, daughters: tuple[int, int]) -> Job:
     """Divide an object as proposed: its two parts are the daughters' prompts."""
     mother, frame = proposal.object_id, proposal.frame
+    first, second = daughters
 
-    def act(bench: Workbench) -> Iterable[int]:
+    def act(bench: Workbench) -> Iterator[int | Event]:
         parts = two_parts(np.asarray(bench.session.labels[frame]), mother)
         if parts is None:
             raise PromptError(
                 f"Object {mother} is not in two parts on frame {frame} any more: look for "
                 "divisions again."
             )
-        return bench.divide(mother, frame=frame, daughters=daughters, masks=parts)
+        yield from bench.divide(mother, frame=frame, daughters=daughters, masks=parts)
+        yield Found("current", first)
+        yield Said(
+            f"Object {mother} divides into {first} and {second} on frame {frame}. Track goes on "
+            "from there."
+        )
 
     return Job(act, shows=True)
 

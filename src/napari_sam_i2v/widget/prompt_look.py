@@ -54,7 +54,7 @@ class Look:
     # -- making ----------------------------------------------------------------------------------
     def found(self, role: str) -> Any:
         """Return the layer which this session has left when it was closed, or None."""
-        layer = left_layer(self._viewer, self._image, role, self._folder)
+        layer = left_layer(self._viewer, self._image.ndim, role, self._folder)
         if layer is not None:
             place(layer, self._image, self._plane)
         return layer

@@ -97,7 +97,7 @@ class Stage:
             **placement(self.image, self.axes),
         )
         layers = self.viewer.layers
-        old, at = left_layer(self.viewer, self.image, "tracked", folder), len(layers)
+        old, at = left_layer(self.viewer, self.image.ndim, "tracked", folder), len(layers)
         if old is not None:
             at = layers.index(old)
             for name in _LOOKS:

@@ -74,6 +74,7 @@ class TrackController:
     def __init__(self, viewer: ViewerModel, *, bench: OpenBench = open_bench) -> None:
         self.viewer = viewer
         self._bench_of = bench
+        self._at_work = False  # from when a worker is wanted until its end was seen here
         self._farewell = ""  # what to say once the worker has stopped and the session is closed
         self._clear()
 
@@ -92,7 +93,6 @@ class TrackController:
         self._latest: int | None = None  # frame of a pass that was not shown yet
         self._progress = (0, 0)
         self._pace = Pace(1)
-        self._was_busy = False
 
     # ---- opening ----------------------------------------------------------------------------
 
@@ -184,7 +184,8 @@ class TrackController:
         kept = open_folder(opening, folder, sessions=sessions)
         self._kept = kept
         self.viewer.layers.events.removed.connect(self._on_removed)
-        self._desk = Desk(lambda: self._bench_of(opening, kept))
+        greeting = f"Reopened the session in {kept.folder.path}." if kept.reopened else ""
+        self._desk = Desk(lambda: self._bench_of(opening, kept), greeting)
         self._stage = Stage(
             self.viewer, image, axes, kept, on_prompts=self._on_prompts,
             on_paint=self._on_paint, undo=self.undo, redo=self.redo, on_choose=self._choose,
@@ -193,8 +194,6 @@ class TrackController:
         self._names = {int(i): str(n) for i, n in kept.settings.get("names", {}).items()}
         self.current_object = 1
         self.opened_changed.emit()
-        if kept.reopened:
-            self._tell(f"Reopened the session in {kept.folder.path}.")
         self._want_work()
 
     def close(self) -> None:
@@ -209,6 +208,7 @@ class TrackController:
             self._stage.close()
         self._kept.folder.close()
         self._clear()
+        self._set_at_work(False)
         self.opened_changed.emit()
         self.objects_changed.emit()
 
@@ -295,15 +295,9 @@ class TrackController:
         self._put(object_jobs.swap_job(a, b, self.frame))
 
     def divide(self, object_id: int) -> None:
-        """Mark a division on the frame on screen; the second daughter becomes current."""
-        frame, first = self.frame, self.new_object()
-        daughters = (first, first + 1)
-        self.current_object = daughters[1]
-        self._put(object_jobs.divide_job(object_id, frame, daughters))
-        self._tell(
-            f"Object {object_id} ends before frame {frame}. Check daughter {first}, and click "
-            f"on daughter {first + 1}."
-        )
+        """Mark a division on the frame on screen; then the second daughter becomes current."""
+        first = self._free_id()
+        self._put(object_jobs.divide_job(object_id, self.frame, (first, first + 1)))
 
     def find_divisions(self) -> None:
         """Look for objects that may have divided; `proposals` has them then."""
@@ -322,15 +316,10 @@ class TrackController:
 
     def accept_proposal(self, proposal: ProposedDivision) -> None:
         """Mark a division that was proposed; the two parts become the daughters' prompts."""
-        mother, frame, first = proposal.object_id, proposal.frame, self.new_object()
+        first = self._free_id()
         self._put(object_jobs.accept_job(proposal, (first, first + 1)))
         self._proposals = [one for one in self._proposals if one is not proposal]
-        self.current_object = first
-        self.go_to(frame)
-        self._tell(
-            f"Object {mother} divides into {first} and {first + 1} on frame {frame}. Track goes "
-            "on from there."
-        )
+        self.go_to(proposal.frame)
 
     def lock_objects(self, objects: Sequence[int], locked: bool) -> None:
         """Lock objects, or release them."""
@@ -509,8 +498,8 @@ class TrackController:
 
     @property
     def busy(self) -> bool:
-        """Whether the worker has something to do."""
-        return self._desk is not None and self._desk.has_work
+        """Whether a worker has something to do, or did something that is not shown yet."""
+        return self._at_work
 
     @property
     def tracking(self) -> bool:
@@ -609,7 +598,7 @@ class TrackController:
     @property
     def has_work(self) -> bool:
         """Whether a worker is needed."""
-        return self.busy
+        return self._desk is not None and self._desk.has_work
 
     def handle(self, event: object) -> None:
         """Take an event of the worker, on the main thread."""
@@ -625,21 +614,19 @@ class TrackController:
             self._on_said(event)
         elif isinstance(event, Found):
             self._on_found(event)
-        self._tell_busy()
 
     def failed(self, error: Exception) -> None:
         """Take an error that ended the worker."""
         self._warn(str(error))
         if self._desk is not None and self._desk.bench is None:
             self.close()  # the model could not be loaded
-        self._tell_busy()
         self.objects_changed.emit()  # nothing is being tracked any more
 
     def finished(self) -> None:
-        """Note that the worker has ended."""
+        """Note that the worker has ended, and that all it did was handled."""
         if self._farewell:
             self._leave()
-        self._tell_busy()
+        self._set_at_work(self.has_work)
 
     def _on_passed(self, event: Passed) -> None:
         if event.frame < 0:
@@ -679,11 +666,10 @@ class TrackController:
 
     def _on_found(self, event: Found) -> None:
         if event.name == "tracks" and self._stage is not None:
-            image, axes = self._stage.image, self._stage.axes
-            placed = exports.tracks_placement(image, axes, event.value)
-            active = self.viewer.layers.selection.active
-            self.viewer.add_tracks(name=f"{image.name} tracks", **placed)
-            self.viewer.layers.selection.active = active  # the tool stays in hand
+            stage, kept = self._stage, self._kept_now()
+            exports.show_tracks(self.viewer, stage.image, stage.axes, event.value, kept.folder.path)
+        elif event.name == "current":
+            self.current_object = event.value
         elif event.name == "divisions":
             self._proposals = event.value
             self._say_proposals()
@@ -702,14 +688,14 @@ class TrackController:
         self._want_work()
 
     def _want_work(self) -> None:
-        self._tell_busy()
+        self._set_at_work(True)
         self.work_wanted.emit()
 
-    def _tell_busy(self) -> None:
-        if self.busy != self._was_busy:
-            self._was_busy = self.busy
-            self.busy_changed.emit(self.busy)
-            if not self.busy:
+    def _set_at_work(self, at_work: bool) -> None:
+        if at_work != self._at_work:
+            self._at_work = at_work
+            self.busy_changed.emit(at_work)
+            if not at_work:
                 self.objects_changed.emit()  # "tracking" is no state of theirs any more
 
     def _open_desk(self) -> Desk:
