@@ -377,3 +377,12 @@ def test_another_device_trains_and_goes_on(tmp_path: Path, monkeypatch: pytest.M
             found = train(some, tmp_path / "mps", device="mps", precision="fp32", quiet=True)
     for name, value in load_file(found).items():
         torch.testing.assert_close(value, wanted[name], atol=0.01, rtol=0, msg=name)
+
+
+def test_half_precision_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        emulated(monkeypatch, "mps"),
+        pytest.raises(InputError, match="needs precision bf16 or fp32, got fp16"),
+    ):
+        train(changed(), tmp_path / "run", device="mps", precision="fp16", quiet=True)
+    assert not (tmp_path / "run").exists()

@@ -75,20 +75,22 @@ def train(
     folder
         Run folder; made if missing. A checkpoint in it is continued.
     device, precision
-        As for `resolve_device` and `resolve_precision`; bf16 suits recent CPUs too.
+        As for `resolve_device` and `resolve_precision`, but not fp16; bf16 suits recent CPUs too.
     quiet
         Log to the file only.
 
     Raises
     ------
     InputError
-        If the folder cannot be used, or holds something else than a run with this recipe; if
-        training diverges.
+        If the folder cannot be used, or holds something else than a run with this recipe; if the
+        precision is fp16; if training diverges.
     """
-    folder = Path(folder)
-    make_folder(folder)
     place = resolve_device(device)
     mode = resolve_precision(precision, place)
+    if mode == "fp16":  # small gradients are zero in it
+        raise InputError("Training needs precision bf16 or fp32, got fp16: use one of these.")
+    folder = Path(folder)
+    make_folder(folder)
     run = _setup(recipe, folder, place)
     stages: tuple[tuple[Stage, StagePlan], ...] = (("image", recipe.image), ("video", recipe.video))
     for stage, plan in stages:
