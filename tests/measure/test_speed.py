@@ -21,6 +21,8 @@ from napari_sam_i2v.measure.speed import Case, _waiting, measure_apart, slope
 from napari_sam_i2v.propagation.engine import Engine
 from napari_sam_i2v.propagation.prompts import Prompt
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_slope_is_that_after_memory_has_settled() -> None:
     grown = [10_000 * t for t in range(50)]
@@ -94,3 +96,16 @@ def test_what_an_accelerator_has_begun_is_waited_for(monkeypatch: pytest.MonkeyP
     for name in ("cuda:1", "mps", "cpu"):
         _waiting(torch.device(name))()
     assert waited == [torch.device("cuda:1"), "mps"]
+
+
+@pytest.mark.parametrize(
+    "which", ["embedded", pytest.param("published", marks=pytest.mark.slow)]
+)  # fmt: skip
+def test_benchmarks_go_on_working(which: str) -> None:
+    """Each once, without a look at the clock."""
+    command = [
+        sys.executable, "-m", "pytest", "benchmarks", "-k", which, "--benchmark-disable", "-q",
+        "-p", "no:cacheprovider",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

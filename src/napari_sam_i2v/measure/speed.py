@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from napari_sam_i2v.job import Job
     from napari_sam_i2v.movies.labels import LabelStore
     from napari_sam_i2v.network.sam_i2v import SamI2V
-    from napari_sam_i2v.propagation.engine import Engine
 
 __all__ = ["Case", "Speed", "measure", "measure_apart", "slope"]
 
@@ -193,57 +192,14 @@ def measure(case: Case) -> Speed:
 
 def _parts(job: Job, device: torch.device) -> tuple[float, float]:
     """Seconds to encode one view, and for one object's step with full memory."""
-    from napari_sam_i2v.network.device import resolve_precision
-    from napari_sam_i2v.propagation.engine import Engine
-    from napari_sam_i2v.propagation.frames import FrameSource, estimate_contrast
-    from napari_sam_i2v.propagation.view import View
+    from napari_sam_i2v.measure.parts import Parts
 
-    engine = Engine(job.network, resolve_precision(job.settings.precision, device))
-    source = FrameSource(job.movie, estimate_contrast(job.movie), engine.config.image_size)
-    whole = View.whole(source.shape)
-    count = min(REPEATS + 1, source.n_frames)
-    finish = _waiting(device)
-    encodes = [partial(engine.encode, source, t, [whole]) for t in range(count)]
+    parts, finish, at_once = Parts(job), _waiting(device), min(AT_ONCE, len(job.prompts))
+    encodes = [partial(parts.encode, t) for t in range(min(REPEATS + 1, parts.n_frames))]
     encode = _median_time(encodes, finish)
-    step = _object_step(engine, source.shape, engine.encode(source, 0, [whole])[0], job, finish)
-    source.close()
+    step = _median_time([parts.step(at_once)] * REPEATS, finish) / at_once
+    parts.close()
     return encode, step
-
-
-def _object_step(
-    engine: Engine,
-    shape: tuple[int, int],
-    feature: torch.Tensor,
-    job: Job,
-    finish: Callable[[], None],
-) -> float:
-    """Seconds to track and remember one of a batch of objects that all look at one view."""
-    from napari_sam_i2v.propagation.memory_bank import MemoryBank
-    from napari_sam_i2v.propagation.seen import Seen
-    from napari_sam_i2v.propagation.view import View
-
-    whole, count = View.whole(shape), min(AT_ONCE, len(job.prompts))
-    answer = engine.prompt(feature, [job.prompts[0]], whole)
-    mask = answer.paste()
-    seen = Seen.of(mask, 0) if mask.area else None
-    handed = mask.shown(whole, engine.config.mask_size) if engine.config.fine_dim else None
-    entry = engine.remember([feature], [answer], prompted=True)[0]
-    bank = MemoryBank(engine.config)
-    bank.remember(0, entry, prompted=True)
-    for frame in range(1, bank.reach + 1):
-        bank.remember(frame, entry, prompted=False)
-    features, views = [feature] * count, [whole] * count
-
-    def step() -> None:
-        chosen = bank.filter(bank.reach + 1, feature)
-        if chosen is None:
-            raise RuntimeError("The bank holds a prompted frame.")
-        answers = engine.track(
-            features, views, [(bank, chosen)] * count, [seen] * count, [handed] * count
-        )
-        engine.remember(features, answers, prompted=False)
-
-    return _median_time([step] * REPEATS, finish) / count
 
 
 def _clicks(job: Job) -> tuple[float, float]:
