@@ -227,12 +227,7 @@ def open_tracked(
     from napari_sam_i2v.movies.lineage_notes import read_lineage
     from napari_sam_i2v.movies.movie import open_movie
 
-    divisions = read_lineage(labels if lineage is None else lineage)
-    if lineage is not None and not divisions:
-        raise InputError(
-            f"{lineage}: no division is noted there; a text as man_track.txt is required, a line "
-            "“label first last parent” per object"
-        )
+    divisions = read_lineage(labels) if lineage is None else _named_lineage(lineage)
     planes = open_movie(labels)
     if planes.ndim != 3 or planes.dtype.kind not in "bui":
         raise InputError(
@@ -254,6 +249,22 @@ def open_tracked(
         scale=known.scale, units=known.units, movie=pixels,
         movie_path=None if movie is None else Path(movie),
     )  # fmt: skip
+
+
+def _named_lineage(path: str | os.PathLike[str]) -> dict[int, tuple[int, int]]:
+    """Read divisions from where a user says that they are; a track file may be without any."""
+    from napari_sam_i2v.movies.lineage_notes import has_tracks, read_lineage
+
+    where = Path(path).expanduser()
+    if not where.exists():
+        raise InputError(f"There is no lineage file {path}: correct its name.")
+    divisions = read_lineage(where)
+    if not divisions and not has_tracks(where):
+        raise InputError(
+            f"{path}: no division is noted there; a text as man_track.txt is required, a line "
+            "“label first last parent” per object"
+        )
+    return divisions
 
 
 # ---- the formats ------------------------------------------------------------------------------
