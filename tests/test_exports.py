@@ -224,6 +224,18 @@ def test_the_command_opens_the_movie_that_was_tracked(tmp_path: Path, labels_fil
         assert row["mean_intensity"] == expected
 
 
+def test_labels_with_depth_are_refused_without_naming_an_option_of_the_movie(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "deep.tif"
+    deep = np.stack([family(), family()], axis=1)
+    tifffile.imwrite(path, deep, imagej=True, metadata={"axes": "TZYX"})
+    assert command(path, "--to", tmp_path / "o.csv") == 2
+    said = capsys.readouterr().err
+    assert f"must be (T, Y, X), got the shape {deep.shape} with the axes TZYX" in said
+    assert "z=" not in said
+
+
 @pytest.mark.parametrize(
     "more",
     [
