@@ -840,6 +840,11 @@ def test_a_part_is_chosen_of_a_movie_that_is_named(run: Run, here: Path) -> None
     assert "--z chooses a part of the movie: name it too (--movie)" in the_error(err)
 
 
+def test_matroska_is_among_the_kinds_that_are_named(run: Run, here: Path, segment: Run) -> None:
+    Path("movie.doc").write_text("no movie")
+    assert "MKV" in the_error(segment(movie="movie.doc")[2])
+
+
 def test_what_is_to_be_chosen_is_called_as_on_the_command_line(
     segment: Run, run: Run, here: Path
 ) -> None:
