@@ -840,6 +840,28 @@ def test_a_part_is_chosen_of_a_movie_that_is_named(run: Run, here: Path) -> None
     assert "--z chooses a part of the movie: name it too (--movie)" in the_error(err)
 
 
+def test_matroska_is_among_the_kinds_that_are_named(run: Run, here: Path, segment: Run) -> None:
+    Path("movie.doc").write_text("no movie")
+    assert "MKV" in the_error(segment(movie="movie.doc")[2])
+
+
+def test_what_is_to_be_chosen_is_called_as_on_the_command_line(
+    segment: Run, run: Run, here: Path
+) -> None:
+    two_channels("channels.ome.tif", "red", "green")
+    deep = np.stack([tiny.blobs()] * 2, axis=1)
+    tifffile.imwrite("deep.tif", deep, imagej=True, metadata={"axes": "TZYX"})
+    tifffile.imwrite("unnamed.tif", np.stack([deep] * 2), photometric="minisblack")
+    for movie, said in (
+        ("channels.ome.tif", "Choose one with --channel NUMBER or NAME"),
+        ("deep.tif", "choose one, --z 0 to --z 1"),
+        ("unnamed.tif", "name them with --axes, one letter of TCZYXS each, for example --axes '"),
+    ):
+        code, _, err = segment(movie=movie)
+        assert code == 2
+        assert said in the_error(err)
+
+
 def test_channels_may_be_named_by_their_wavelength(segment: Run, run: Run, here: Path) -> None:
     two_channels("movie.ome.tif", "488", "405")
     assert segment("--channel", "488", movie="movie.ome.tif")[0] == 0

@@ -161,7 +161,9 @@ def test_a_file_of_the_users_is_not_replaced(order, server, folder):
 
 
 def test_a_name_that_is_not_installed_says_how_to_get_it(folder):
-    with pytest.raises(CheckpointError, match=r"models --download test-i2v.*example.org.*MIT"):
+    with pytest.raises(
+        CheckpointError, match=r"models --download test-i2v --from URL.*example.org.*MIT"
+    ):
         load_model(MODEL.name, folder=folder)
 
 

@@ -181,6 +181,18 @@ def test_the_command_reads_a_ctc_folder_and_another_lineage(tmp_path: Path, labe
     assert read_lineage(tmp_path / "p.zarr") == {7: (1, 6)}
 
 
+def test_a_lineage_file_may_be_without_a_division(
+    tmp_path: Path, labels_file: Path, capsys: pytest.CaptureFixture[str]
+):
+    text = tmp_path / "man_track.txt"
+    text.write_text("1 0 2 0\n7 6 6 0\n")
+    assert command(labels_file, "--lineage", text, "--to", tmp_path / "o.zarr", "--quiet") == 0
+    assert read_lineage(tmp_path / "o.zarr") == {}
+    text.write_text("\n")
+    assert command(labels_file, "--lineage", text, "--to", tmp_path / "p.zarr", "--quiet") == 2
+    assert "a line “label first last parent” per object" in capsys.readouterr().err
+
+
 def test_the_command_names_what_may_have_divided(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -210,6 +222,18 @@ def test_the_command_opens_the_movie_that_was_tracked(tmp_path: Path, labels_fil
         header, first, *_ = out.read_text().splitlines()
         row = dict(zip(header.split(","), first.split(","), strict=True))
         assert row["mean_intensity"] == expected
+
+
+def test_labels_with_depth_are_refused_without_naming_an_option_of_the_movie(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "deep.tif"
+    deep = np.stack([family(), family()], axis=1)
+    tifffile.imwrite(path, deep, imagej=True, metadata={"axes": "TZYX"})
+    assert command(path, "--to", tmp_path / "o.csv") == 2
+    said = capsys.readouterr().err
+    assert f"must be (T, Y, X), got the shape {deep.shape} with the axes TZYX" in said
+    assert "z=" not in said
 
 
 @pytest.mark.parametrize(
@@ -242,8 +266,8 @@ def test_what_is_read_is_never_overwritten(
         (["--to", "labels.tif"], "exists"),
         (["--to", "o.gif"], "needs the movie"),
         (["--to", "gif=o.gif"], "Formats are"),
-        (["--to", "o.csv", "--lineage", "nowhere.csv"], "no division is noted there"),
-        (["--to", "o.csv", "--lineage", "nowhere.txt"], "four whole numbers per track"),
+        (["--to", "o.csv", "--lineage", "nowhere.txt"], "There is no lineage file nowhere.txt"),
+        (["--to", "o.csv", "--lineage", "."], "no division is noted there"),
     ],
 )
 def test_wrong_use_is_said_in_a_line_and_writes_nothing(

@@ -85,7 +85,10 @@ def test_ctrl_c_keeps_nothing(models, server, data_home, monkeypatch):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (("--download", MODEL.name), "No address is known.*example.org.*--from.*--model FILE"),
+        (
+            ("--download", MODEL.name),
+            "No address is known.*example.org.*--from URL.*segment --model FILE",
+        ),
         (("--download", "sam-i2v-micro", "--from", "http://x/y"), "one of sam-i2v, sam-i2v"),
         (("--download", MODEL.name, "--from", "x.pt"), "begin with https"),
         (("--sha256", "0" * 64), "need --download NAME"),

@@ -13,12 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam_i2v.errors import InputError
+from napari_sam_i2v.errors import InputError, MovieError
 from napari_sam_i2v.movies.lineage import Lineage
 from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN, plain_steps
 
 if TYPE_CHECKING:
     from napari_sam_i2v.measure.objects import Columns
+    from napari_sam_i2v.movies.movie import Movie
     from napari_sam_i2v.propagation.confidence import ConfidenceTable
 
 __all__ = ["FORMATS", "Format", "Tracked", "check_export", "export", "format_of", "open_tracked"]
@@ -227,13 +228,8 @@ def open_tracked(
     from napari_sam_i2v.movies.lineage_notes import read_lineage
     from napari_sam_i2v.movies.movie import open_movie
 
-    divisions = read_lineage(labels if lineage is None else lineage)
-    if lineage is not None and not divisions:
-        raise InputError(
-            f"{lineage}: no division is noted there; a text as man_track.txt is required, a line "
-            "“label first last parent” per object"
-        )
-    planes = open_movie(labels)
+    divisions = read_lineage(labels) if lineage is None else _named_lineage(lineage)
+    planes = _label_planes(labels)
     if planes.ndim != 3 or planes.dtype.kind not in "bui":
         raise InputError(
             f"{labels}: labels must be whole numbers (T, Y, X), got {planes.dtype} of shape "
@@ -254,6 +250,37 @@ def open_tracked(
         scale=known.scale, units=known.units, movie=pixels,
         movie_path=None if movie is None else Path(movie),
     )  # fmt: skip
+
+
+def _label_planes(path: str | os.PathLike[str]) -> Movie:
+    """Open labels, of which there must be one channel and plane."""
+    from napari_sam_i2v.movies.axes import plan_frames
+    from napari_sam_i2v.movies.movie import Movie, open_source
+
+    source = open_source(path)
+    try:
+        return Movie(source, plan_frames(source))
+    except MovieError as error:
+        raise InputError(
+            f"{path}: labels must be (T, Y, X), got the shape {source.shape} with the axes "
+            f"{source.axes}: save the one plane and channel that is wanted as a file of its own"
+        ) from error
+
+
+def _named_lineage(path: str | os.PathLike[str]) -> dict[int, tuple[int, int]]:
+    """Read divisions from where a user says that they are; a track file may be without any."""
+    from napari_sam_i2v.movies.lineage_notes import has_tracks, read_lineage
+
+    where = Path(path).expanduser()
+    if not where.exists():
+        raise InputError(f"There is no lineage file {path}: correct its name.")
+    divisions = read_lineage(where)
+    if not divisions and not has_tracks(where):
+        raise InputError(
+            f"{path}: no division is noted there; a text as man_track.txt is required, a line "
+            "“label first last parent” per object"
+        )
+    return divisions
 
 
 # ---- the formats ------------------------------------------------------------------------------

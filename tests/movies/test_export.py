@@ -89,6 +89,16 @@ def test_intervals_in_units_that_imagej_lacks(
     assert movie.units[0] == expected[1]
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "uint32"])
+def test_steps_without_a_unit_survive_tiff(tmp_path: Path, dtype: str) -> None:
+    data = LABELS.astype(dtype)
+    data[0, 0, 0] = 60_000 if dtype == "uint16" else 100_000
+    units = ("frame", "pixel", "pixel")
+    movie = open_movie(save_tiff(data, tmp_path / "out.tif", scale=(2, 0.5, 0.25), units=units))
+    interval = 2 if dtype == "uint16" else 1  # OME has no unit for what is counted
+    assert (movie.scale, movie.units) == ((interval, 0.5, 0.25), units)
+
+
 @pytest.mark.parametrize(
     ("unit", "step", "expected"),
     [

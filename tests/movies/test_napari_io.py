@@ -131,6 +131,22 @@ def test_write_labels_of_other_shapes(tmp_path: Path) -> None:
         write_labels(path, STACK[None], {})
 
 
+@pytest.mark.parametrize("ending", [".tif", ".zarr"])
+@pytest.mark.parametrize(
+    ("scale", "units"),
+    [((1, -0.5, 0.25), ("um", "um")), ((1, 0.5, 250), ("um", "nm"))],
+    ids=["mirrored", "two units"],
+)
+def test_write_labels_of_a_layer_whose_steps_no_file_has(
+    tmp_path: Path, ending: str, scale: tuple[float, ...], units: tuple[str, str]
+) -> None:
+    path = str(tmp_path / f"labels{ending}")
+    write_labels(path, STACK, {"scale": scale, "units": ("s", *units)})
+    movie = open_movie(path)
+    assert movie.scale == pytest.approx((1, 0.5, 0.25))
+    assert movie.units == ("second", "micrometer", "micrometer")
+
+
 def test_write_labels_spares_folders(tmp_path: Path) -> None:
     for ending in ("tif", "zarr"):
         folder = tmp_path / f"folder.{ending}"

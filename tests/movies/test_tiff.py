@@ -360,6 +360,23 @@ def test_a_thumbnail_is_no_image_to_choose(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(open_movie(path)), STACK)
 
 
+@pytest.mark.parametrize("how", ["at once", "one by one", "mixed"])
+def test_a_thumbnail_that_comes_first_is_passed_over(
+    tmp_path: Path, how: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = tmp_path / "thumbnail.tif"
+    with tifffile.TiffWriter(path) as out:
+        out.write(STACK[0, ::2, ::2], photometric="minisblack", metadata=None, subfiletype=1)
+        for t, part in enumerate([STACK] if how == "at once" else STACK):
+            out.write(
+                part, photometric="minisblack", metadata=None, contiguous=False,
+                compression="zlib" if how == "mixed" and t % 2 else None,
+            )  # fmt: skip
+    movie = open_movie(path)
+    np.testing.assert_array_equal(np.asarray(movie), STACK)
+    assert (movie.name, [one.category for one in recwarn]) == ("thumbnail.tif", [])
+
+
 def test_images_that_are_not_alike_are_told(tmp_path: Path) -> None:
     path = tmp_path / "two.tif"
     with tifffile.TiffWriter(path) as out:

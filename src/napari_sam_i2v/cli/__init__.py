@@ -6,6 +6,7 @@ last two keep what was finished. An error is one line on stderr.
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 import warnings
@@ -15,6 +16,9 @@ from napari_sam_i2v.cli.console import Failed, Interrupted, say_error, say_warni
 from napari_sam_i2v.errors import SamI2VError
 
 __all__ = ["main"]
+
+_ARGUMENT = re.compile(r"(?<=[\w,;] )(axes|channel|scene|z)=")
+"""What `open_movie` calls what is an option here."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     args = parse(argv)
     with warnings.catch_warnings():
-        warnings.showwarning = say_warning
+        worded = _as_options if hasattr(args, "channel") else str
+        warnings.showwarning = lambda message, *more: say_warning(worded(str(message)), *more)
         try:
             args.run(args)
             return 0
@@ -47,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Exception as error:
             if args.debug:
                 traceback.print_exc()
-            say_error(_message(error))
+            say_error(worded(_message(error)))
             return 2 if isinstance(error, SamI2VError) else 1
 
 
@@ -57,6 +62,11 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename} cannot be used: {error.strerror} (--debug shows where)"
     return f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+def _as_options(message: str) -> str:
+    """Call what is to be chosen of a movie as it is called on the command line."""
+    return _ARGUMENT.sub(r"--\1 ", message).replace(" ,", ",")
 
 
 if __name__ == "__main__":

@@ -85,8 +85,8 @@ def _add_segment(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "movie", metavar="MOVIE", type=_path,
-        help="TIFF, OME-Zarr, DICOM, NIfTI, AVI, MP4, MOV, ND2, CZI, LIF, or a folder with one "
-        "picture per frame",
+        help="TIFF, OME-Zarr, DICOM, NIfTI, AVI, MP4, MOV, MKV, ND2, CZI, LIF, or a folder with "
+        "one picture per frame",
     )  # fmt: skip
     parser.add_argument(
         "--prompts", required=True, type=_path, metavar="FILE",

@@ -96,7 +96,8 @@ def _order(args: argparse.Namespace) -> Order:
     if url is None:
         raise InputError(
             f"No address is known for {info.name}: find that of its checkpoint from {info.source} "
-            f"(licence {info.licence}) and give it with --from, or use a local file: --model FILE."
+            f"(licence {info.licence}) and give it with --from URL. A file that you have needs no "
+            "download: name it where a model is used, as in segment --model FILE."
         )
     folder = Path(args.folder).expanduser() if args.folder else data_folder()
     return Order(model=info, url=url, folder=folder, sha256=args.sha256)

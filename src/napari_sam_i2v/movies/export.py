@@ -225,13 +225,20 @@ def _imagej_head(scale: Triple, units: Units, note: str) -> dict[str, Any]:
     if units[0] in _IMAGEJ_TIME:
         tunit, times = _IMAGEJ_TIME[units[0]]
         head |= {"finterval": float(scale[0]) * times, "tunit": tunit}
+    elif scale[0] != 1 and units[0] == TIME_UNKNOWN:
+        head |= {"finterval": float(scale[0]), "tunit": TIME_UNKNOWN}
     y, x, unit = _in_fine_unit(float(scale[1]), float(scale[2]), units[2])
-    if unit != SPACE_UNKNOWN:
+    if unit != SPACE_UNKNOWN or _has_plain_steps(y, x):
         head["unit"] = "micron" if unit == "micrometer" else unit
     if note:
         head["Info"] = note
     resolution = tuple(min(1 / step, _MAX_RESOLUTION) for step in (x, y))
     return {"metadata": head, "resolution": resolution}
+
+
+def _has_plain_steps(y: float, x: float) -> bool:
+    """Whether steps without a unit, as napari's layers have them, say more than that of a pixel."""
+    return (y, x) != (1, 1) and min(y, x) > 1 / _MAX_RESOLUTION
 
 
 def _in_fine_unit(y: float, x: float, unit: str) -> tuple[float, float, str]:
@@ -253,6 +260,8 @@ def _ome_head(shape: tuple[int, ...], scale: Triple, units: Units, note: str) ->
     for key, step, unit in zip(keys, scale, units, strict=True):
         if unit in _OME_UNITS:
             head |= {key: float(step), f"{key}Unit": _OME_UNITS[unit]}
+        elif unit == SPACE_UNKNOWN and step != 1:
+            head |= {key: float(step), f"{key}Unit": SPACE_UNKNOWN}
     if note:
         head["Description"] = note
     return {"metadata": head}

@@ -12,7 +12,7 @@ from napari_sam_i2v.movies.ctc import read_track_file
 from napari_sam_i2v.movies.lineage import Lineage
 from napari_sam_i2v.movies.output import TRACK_FILE
 
-__all__ = ["lineage_note", "read_lineage"]
+__all__ = ["has_tracks", "lineage_note", "read_lineage"]
 
 _KEY = "lineage"
 
@@ -46,12 +46,23 @@ def read_lineage(path: str | os.PathLike[str]) -> dict[int, tuple[int, int]]:
         If a text file is no track file.
     """
     where = Path(path).expanduser()
+    if (text := _track_file(where)) is not None:
+        return read_track_file(text)
+    return _from_note(_zarr_note(where) if where.is_dir() else _tiff_note(where))
+
+
+def has_tracks(path: str | os.PathLike[str]) -> bool:
+    """Whether a path, or the folder there, is a text of tracks that lists any."""
+    text = _track_file(Path(path).expanduser())
+    return text is not None and bool(text.read_text(encoding="utf-8-sig").strip())
+
+
+def _track_file(where: Path) -> Path | None:
+    """Find the text of tracks that a path is, or that lies in the folder there."""
     if where.is_dir():
-        found = [where / name for name in (TRACK_FILE, "man_track.txt") if (where / name).is_file()]
-        return read_track_file(found[0]) if found else _from_note(_zarr_note(where))
-    if where.suffix.lower() == ".txt":
-        return read_track_file(where)
-    return _from_note(_tiff_note(where))
+        inside = (where / name for name in (TRACK_FILE, "man_track.txt"))
+        return next((text for text in inside if text.is_file()), None)
+    return where if where.suffix.lower() == ".txt" else None
 
 
 def _from_note(note: Any) -> dict[int, tuple[int, int]]:

@@ -37,8 +37,8 @@ _READERS = {
     "pictures folder": ("sequence", "open_sequence", False),
 }
 _KINDS = (
-    "a TIFF, OME-Zarr, DICOM, NIfTI, AVI, MP4, MOV, ND2, CZI or LIF file, or a folder with one "
-    "TIFF, PNG, JPEG or DICOM file per frame"
+    "a TIFF, OME-Zarr, DICOM, NIfTI, AVI, MP4, MOV, MKV, ND2, CZI or LIF file, or a folder with "
+    "one TIFF, PNG, JPEG or DICOM file per frame"
 )
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
@@ -165,7 +165,7 @@ def open_movie(
     path
         A TIFF (OME, ImageJ or plain), an OME-Zarr image, label image or plate, a zarr array, a
         picture, a folder with one TIFF, PNG, JPEG or DICOM file per frame; with the extra that is
-        named when it is missing, a DICOM, NIfTI, AVI, MP4, MOV, ND2, CZI or LIF file.
+        named when it is missing, a DICOM, NIfTI, AVI, MP4, MOV, MKV, ND2, CZI or LIF file.
     channel
         Number or name of the channel; needed when there are several. For a colour movie
         ("red", 0, ...) one colour instead of all three.

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam_i2v.movies.kinds import file_kind, folder_kind
-from napari_sam_i2v.movies.units import SPACE_UNKNOWN, TIME_UNKNOWN, pint_unit, unit_name
+from napari_sam_i2v.movies.units import (
+    SPACE_UNKNOWN,
+    TIME_UNKNOWN,
+    pint_unit,
+    plain_steps,
+    unit_name,
+)
 
 if TYPE_CHECKING:
     from napari_sam_i2v.movies.source import Source
@@ -196,11 +202,13 @@ def _arranged(source: Source, data: Any) -> tuple[str, Any]:
 
 
 def _layer_steps(meta: dict[str, Any], ndim: int) -> tuple[Any, Any]:
-    """Give scale and units of (t, y, x) from a layer's attributes; time is 1 without an axis."""
+    """Give scale and units of (t, y, x) from a layer's attributes; time is 1 without an axis.
+
+    A layer may be mirrored, and may have two units for y and x; a file has neither.
+    """
     scale = tuple(float(step) for step in meta.get("scale") or (1.0,) * ndim)
     units = tuple(unit_name(str(unit)) or SPACE_UNKNOWN for unit in meta.get("units") or ())
     units = units if len(units) == ndim else (SPACE_UNKNOWN,) * ndim
     if ndim == 2:
         scale, units = (1.0, *scale), (TIME_UNKNOWN, *units)
-    time = TIME_UNKNOWN if units[0] == SPACE_UNKNOWN else units[0]
-    return scale, (time, *units[1:])
+    return plain_steps(scale, units)

@@ -30,7 +30,7 @@ def open_tiff(path: Path, *, scene: int | str | None = None) -> Source:
 
     Several images with pages of one shape and no metadata (as writing frame by frame leaves them)
     are the frames of one movie. Of other files with several images the first is taken, with a
-    warning.
+    warning; thumbnails are passed over.
     The files of one OME-TIFF over several files are found beside it.
 
     Raises
@@ -80,7 +80,7 @@ class _TiffPages:
         self._tif, self._path, self._lock = tif, path, threading.Lock()
         self._finalizer = weakref.finalize(self, tif.close)
         self._size = path.stat().st_size
-        joined, series = _joined_pages(tif), tif.series
+        joined, series = _joined_pages(tif), _images(tif)
         if not series:
             raise MovieError(f"{path} holds no image")
         self.scenes, self.scene = _scenes(series, scene, path) if not joined else ((), 0)
@@ -168,17 +168,23 @@ class _TiffPages:
             raise MovieError(f"{self._path} {_DAMAGED}: pixels lie beyond its {size} bytes")
 
 
+def _images(tif: tifffile.TiffFile) -> list[Any]:
+    """List the images of a file without thumbnails, wherever these lie; OME numbers its own."""
+    series = tif.series
+    whole = [one for one in series if not one.keyframe.is_reduced]
+    return series if tif.is_ome or not whole else whole
+
+
 def _scenes(series: list[Any], scene: int | str | None, path: Path) -> tuple[tuple[str, ...], int]:
     """Name the images of a file, and give the number of the chosen one: the first if not told."""
     if len(series) == 1 and scene is None:
         return (), 0
     names = tuple(str(one.name) or f"image {i}" for i, one in enumerate(series))
     if scene is None:
-        if not all(one.keyframe.is_reduced for one in series[1:]):  # thumbnails are no choice
-            warnings.warn(
-                f"{path} holds {len(series)} images; the first is read: choose with scene=",
-                stacklevel=5,
-            )
+        warnings.warn(
+            f"{path} holds {len(series)} images; the first is read: choose with scene=",
+            stacklevel=5,
+        )
         scene = 0
     number = chosen_scene(names, scene, path)
     return (names if len(names) > 1 else ()), number
@@ -189,7 +195,7 @@ def _joined_pages(tif: tifffile.TiffFile) -> list[Any] | None:
 
     Pages that differ in nothing but their compression are images of their own to tifffile.
     """
-    series = tif.series
+    series = _images(tif)
     if len(series) < 2 or tif.is_ome or tif.is_imagej:
         return None
     first = series[0].keyframe

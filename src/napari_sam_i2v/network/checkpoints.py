@@ -306,8 +306,8 @@ def _locate(name: str, variant: str | None, folder: str | Path | None) -> tuple[
         return found, info.variant
     raise CheckpointError(
         f"The weights of {info.name} do not come with napari-sam-i2v: download them (More ▸ Model "
-        f"in the window, or `napari-sam-i2v models --download {info.name}`), or get the checkpoint "
-        f"from {info.source} (licence {info.licence}) and give its file as the model."
+        f"in the window, or `napari-sam-i2v models --download {info.name} --from URL`), or get the "
+        f"checkpoint from {info.source} (licence {info.licence}) and give its file as the model."
     )
 
 
