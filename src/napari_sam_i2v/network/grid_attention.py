@@ -47,6 +47,8 @@ __all__ = ["GridMemory", "GridReader"]
 
 QUERIES_AT_ONCE, KEYS_AT_ONCE = 128, 2048
 """Queries and keys of one tile, about: its logits stay in the cache of one core."""
+MATRICES = 2
+"""How many times more of both, where a processor multiplies matrices at a time."""
 HIDDEN = -1e4
 """Logit of a token that does not count; finite, so that 0 times it is 0."""
 LOG2_E = math.log2(math.e)
@@ -110,7 +112,7 @@ class GridMemory:
         ones = torch.ones_like(bias)
         keys = torch.cat((memory + position, ones), dim=1)
         valued = torch.cat((memory, ones), dim=1)
-        at_once = max(1, KEYS_AT_ONCE // (count * side))
+        at_once = max(1, KEYS_AT_ONCE * _times(dtype) // (count * side))
 
         def by_column(x: Tensor) -> list[Tensor]:
             """Order tokens (spatial, ...), some rows of the grid at a time."""
@@ -356,7 +358,8 @@ class _Average:
     def pieces(self) -> Iterator[Callable[[], None]]:
         """Each fills in some rows of `mean`."""
         count = len(self.query)
-        size = math.ceil(count / max(1, round(count / QUERIES_AT_ONCE)))
+        at_once = QUERIES_AT_ONCE * _times(self.values[0].dtype)
+        size = math.ceil(count / max(1, round(count / at_once)))
         for start in range(0, count, size):
             yield partial(self._fill, slice(start, min(start + size, count)))
 
@@ -374,6 +377,10 @@ class _Average:
         weights = (pointers - shift.float()).exp2_().to(dtype)
         total += memory.pointer_values @ weights
         self.mean[tile] = (total[:-1] / total[-1]).t()
+
+
+def _times(dtype: torch.dtype) -> int:
+    return MATRICES if multiplies_matrices(dtype) else 1
 
 
 class _Asked(Protocol):
