@@ -89,7 +89,8 @@ def test_tiles_on_any_number_of_threads(
     attention: Attention, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory, query, before = remembered(), torch.randn(2, AREA, DIM), torch.get_num_threads()
-    monkeypatch.setattr("napari_sam_i2v.network.grid_attention.QUERIES_AT_ONCE", 4)
+    for name, value in (("QUERIES_AT_ONCE", 4), ("WORTH", 1)):
+        monkeypatch.setattr(f"napari_sam_i2v.network.grid_attention.{name}", value)
     torch.set_num_threads(threads)
     found = read(attention, query, memory)
     torch.set_num_threads(before)

@@ -49,6 +49,8 @@ QUERIES_AT_ONCE, KEYS_AT_ONCE = 128, 2048
 """Queries and keys of one tile, about: its logits stay in the cache of one core."""
 MATRICES = 2
 """How many times more of both, where a processor multiplies matrices at a time."""
+WORTH = 1_000_000
+"""Logits from which on a tile is worth a thread of its own."""
 HIDDEN = -1e4
 """Logit of a token that does not count; finite, so that 0 times it is 0."""
 LOG2_E = math.log2(math.e)
@@ -312,7 +314,13 @@ class GridReader:
             self._average(query[i], memory, foreground=foreground)
             for i, memory in zip(shared, memories, strict=True)
         ]
-        side_by_side([piece for average in averages for piece in average.pieces()])
+        pieces = [piece for average in averages for piece in average.pieces()]
+        logits = query.shape[1] * sum(v.shape[1] for m in memories for v in m.values)
+        if logits >= WORTH * len(pieces):
+            side_by_side(pieces)
+        else:
+            for piece in pieces:
+                piece()
         found = torch.stack([average.mean for average in averages])
         return attention.out_proj(attention.v_proj(found))
 
