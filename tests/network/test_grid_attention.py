@@ -84,6 +84,20 @@ def test_tiles_of_any_size(
     torch.testing.assert_close(read(attention, query, memory), wanted, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_tiles_on_any_number_of_threads(
+    attention: Attention, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, query, before = remembered(), torch.randn(2, AREA, DIM), torch.get_num_threads()
+    for name, value in (("QUERIES_AT_ONCE", 4), ("WORTH", 1)):
+        monkeypatch.setattr(f"napari_sam_i2v.network.grid_attention.{name}", value)
+    torch.set_num_threads(threads)
+    found = read(attention, query, memory)
+    torch.set_num_threads(before)
+    wanted = written(attention, query, memory, False)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
 def test_a_memory_far_more_alike_than_any_pointer(attention: Attention) -> None:
     """Exponentials would overflow if logits were shifted by those of the pointers alone."""
     memory, query = remembered(1), 400 * torch.randn(1, AREA, DIM)

@@ -22,6 +22,7 @@ __all__ = [
     "resolve_device",
     "resolve_precision",
     "spared_core",
+    "use_threads",
 ]
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -110,6 +111,12 @@ def spared_core() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def use_threads(count: int) -> None:
+    """Have so many of torch's threads here; other threads that began before keep theirs."""
+    torch.get_num_threads()  # asked first, lest the number that is set is taken back later
+    torch.set_num_threads(count)
 
 
 @lru_cache(maxsize=1)

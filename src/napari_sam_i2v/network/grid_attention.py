@@ -41,11 +41,16 @@ from napari_sam_i2v.network.attention import (
 )
 from napari_sam_i2v.network.kept import Kept
 from napari_sam_i2v.network.products import linear, multiplies_matrices
+from napari_sam_i2v.network.side_by_side import side_by_side
 
 __all__ = ["GridMemory", "GridReader"]
 
-QUERIES_AT_ONCE, KEYS_AT_ONCE = 256, 4096
-"""Queries and keys of one tile, about: its logits stay in a processor's cache."""
+QUERIES_AT_ONCE, KEYS_AT_ONCE = 128, 2048
+"""Queries and keys of one tile, about: its logits stay in the cache of one core."""
+MATRICES = 2
+"""How many times more of both, where a processor multiplies matrices at a time."""
+WORTH = 1_000_000
+"""Logits from which on a tile is worth a thread of its own."""
 HIDDEN = -1e4
 """Logit of a token that does not count; finite, so that 0 times it is 0."""
 LOG2_E = math.log2(math.e)
@@ -109,7 +114,7 @@ class GridMemory:
         ones = torch.ones_like(bias)
         keys = torch.cat((memory + position, ones), dim=1)
         valued = torch.cat((memory, ones), dim=1)
-        at_once = max(1, KEYS_AT_ONCE // (count * side))
+        at_once = max(1, KEYS_AT_ONCE * _times(dtype) // (count * side))
 
         def by_column(x: Tensor) -> list[Tensor]:
             """Order tokens (spatial, ...), some rows of the grid at a time."""
@@ -305,38 +310,32 @@ class GridReader:
         query = rotate(attention.q_proj(tokens), place).float()
         query = query * (LOG2_E * query.shape[2] ** -0.5)
         shared = [0] * len(memories) if len(query) == 1 else range(len(memories))
-        found = [
+        averages = [
             self._average(query[i], memory, foreground=foreground)
             for i, memory in zip(shared, memories, strict=True)
         ]
-        return attention.out_proj(attention.v_proj(torch.stack(found)))
+        pieces = [piece for average in averages for piece in average.pieces()]
+        logits = query.shape[1] * sum(v.shape[1] for m in memories for v in m.values)
+        if logits >= WORTH * len(pieces):
+            side_by_side(pieces)
+        else:
+            for piece in pieces:
+                piece()
+        found = torch.stack([average.mean for average in averages])
+        return attention.out_proj(attention.v_proj(found))
 
-    def _average(self, query: Tensor, memory: GridMemory, *, foreground: bool) -> Tensor:
-        """Average memories (N, memory_dim), weighted for each query (N, D)."""
+    def _average(self, query: Tensor, memory: GridMemory, *, foreground: bool) -> _Average:
+        """Prepare to average a memory, weighted for each query (N, D)."""
         key = self.attention.k_proj
         pointer_keys = (memory.pointers @ key.weight.t() + key.bias).float()
-        bias, values = LOG2_E * memory.pointer_bias, memory.values
+        values = memory.values
         if foreground:
             values = tuple(v * f for v, f in zip(values, memory.foreground, strict=True))
-        dtype, count = values[0].dtype, len(query)
-        ask = self._asking(memory, dtype, count)
-        size = math.ceil(count / max(1, round(count / QUERIES_AT_ONCE)))
-        mean = query.new_empty(count, len(values[0]) - 1)
-        for start in range(0, count, size):
-            tile = slice(start, min(start + size, count))
-            some = query[tile]
-            pointers = pointer_keys @ some.t() + bias
-            shift = pointers.amax(dim=0).to(dtype)
-            asked = ask(some.to(dtype))
-            total = _sums(asked.logits(shift), values)
-            if not bool(total[-1].isfinite().all()):
-                # Some memory is far more like a query than any pointer is.
-                shift = shift + _highest(asked.logits(shift), values).clamp(min=0)
-                total = _sums(asked.logits(shift), values, hide=True)
-            weights = (pointers - shift.float()).exp2_().to(dtype)
-            total += memory.pointer_values @ weights
-            mean[tile] = (total[:-1] / total[-1]).t()
-        return mean
+        return _Average(
+            memory, query, pointer_keys, values,
+            ask=self._asking(memory, values[0].dtype, len(query)),
+            mean=query.new_empty(len(query), len(values[0]) - 1),
+        )  # fmt: skip
 
     def _asking(
         self, memory: GridMemory, dtype: torch.dtype, count: int
@@ -351,6 +350,45 @@ class GridReader:
             return _Placed.of(memory, rows.ask(by_row), columns.ask(by_column))
 
         return placed
+
+
+@dataclass(frozen=True)
+class _Average:
+    """A memory's average (N, memory_dim), `mean`, for each query (N, D): some at a time."""
+
+    memory: GridMemory
+    query: Tensor
+    pointer_keys: Tensor
+    values: Sequence[Tensor]
+    ask: Callable[[Tensor], _Asked]
+    mean: Tensor
+
+    def pieces(self) -> Iterator[Callable[[], None]]:
+        """Each fills in some rows of `mean`."""
+        count = len(self.query)
+        at_once = QUERIES_AT_ONCE * _times(self.values[0].dtype)
+        size = math.ceil(count / max(1, round(count / at_once)))
+        for start in range(0, count, size):
+            yield partial(self._fill, slice(start, min(start + size, count)))
+
+    def _fill(self, tile: slice) -> None:
+        some, memory, values = self.query[tile], self.memory, self.values
+        dtype = values[0].dtype
+        pointers = self.pointer_keys @ some.t() + LOG2_E * memory.pointer_bias
+        shift = pointers.amax(dim=0).to(dtype)
+        asked = self.ask(some.to(dtype))
+        total = _sums(asked.logits(shift), values)
+        if not bool(total[-1].isfinite().all()):
+            # Some memory is far more like a query than any pointer is.
+            shift = shift + _highest(asked.logits(shift), values).clamp(min=0)
+            total = _sums(asked.logits(shift), values, hide=True)
+        weights = (pointers - shift.float()).exp2_().to(dtype)
+        total += memory.pointer_values @ weights
+        self.mean[tile] = (total[:-1] / total[-1]).t()
+
+
+def _times(dtype: torch.dtype) -> int:
+    return MATRICES if multiplies_matrices(dtype) else 1
 
 
 class _Asked(Protocol):

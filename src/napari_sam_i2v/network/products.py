@@ -7,13 +7,15 @@ in half the time when it is put as a 1 x 1 convolution.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_sam_i2v.network.device import processor_facts, product_dtype
+from napari_sam_i2v.network.side_by_side import side_by_side
 
 __all__ = ["Linear", "attend", "linear", "multiplies_matrices"]
 
@@ -111,13 +113,20 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
     if bias is not None or not wide or not _is_large(query, key[0, 0]):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     scaled, found = query * query.shape[-1] ** -0.5, torch.empty_like(query)
+    pieces: list[Callable[[], None]] = []
     for batch, head in torch.cartesian_prod(*(torch.arange(n) for n in query.shape[:2])).tolist():
         keys, values = key[batch, head], value[batch, head].t().contiguous()
         tiles = (x[batch, head].split(QUERIES_AT_ONCE) for x in (scaled, found))
         for some, out in zip(*tiles, strict=True):
-            weights = linear(some, keys).softmax(dim=-1)
-            out.copy_(linear(weights, values))
+            pieces.append(partial(_attend, some, out, keys, values))
+    side_by_side(pieces)
     return found
+
+
+def _attend(query: Tensor, found: Tensor, keys: Tensor, values: Tensor) -> None:
+    """Fill in what queries (Q, D) find, with values (D, Nk)."""
+    weights = linear(query, keys).softmax(dim=-1)
+    found.copy_(linear(weights, values))
 
 
 def _by_formula(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import torch
 
+from napari_sam_i2v.network.device import use_threads
+
 __all__ = ["THREAD", "Lookahead"]
 
 THREAD = "sam-i2v-ahead"
@@ -73,12 +75,7 @@ class Lookahead:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix=THREAD)
         count, own = max(1, self.threads // 2), torch.get_num_threads()
         if count != self._count:
-            self._pool.submit(_use_threads, count).result()
+            self._pool.submit(use_threads, count).result()
             self._count = count
             torch.set_num_threads(own)  # what threads begin with that are yet to come
         return self._pool
-
-
-def _use_threads(count: int) -> None:
-    torch.get_num_threads()  # asked first, lest the number that is set is taken back later
-    torch.set_num_threads(count)
