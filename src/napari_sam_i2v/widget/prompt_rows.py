@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,19 @@ def holds(layer: Any, data: Sequence[NDArray[Any]], features: Features) -> bool:
 def same_rounds(a: Iterable[Prompt], b: Iterable[Prompt]) -> bool:
     """Whether rounds on a frame ask for the same: to 1/100 pixel, however points are grouped."""
     return _flat(a) == _flat(b)
+
+
+def apart(rounds: Iterable[Prompt]) -> list[Prompt]:
+    """Return rounds of one box, mask or click each, as the layers are read."""
+    single: list[Prompt] = []
+    for prompt in rounds:
+        if prompt.box is not None or prompt.mask is not None:
+            single.append(replace(prompt, points=None, labels=None))
+        single += [
+            Prompt(prompt.object_id, prompt.frame, points=np.array([(y, x)]), labels=np.array([on]))
+            for y, x, on in _clicks(prompt)
+        ]
+    return single
 
 
 def _flat(rounds: Iterable[Prompt]) -> list[Any]:

@@ -30,10 +30,10 @@ from napari_sam_i2v.widget.desk import (
     Wrote,
 )
 from napari_sam_i2v.widget.layers import resolve_axes
-from napari_sam_i2v.widget.object_jobs import Key
 from napari_sam_i2v.widget.object_rows import ObjectRow, default_name, rows_of
 from napari_sam_i2v.widget.opening import Kept, Opening, open_bench, open_folder
 from napari_sam_i2v.widget.pace import Pace
+from napari_sam_i2v.widget.pending import Edit, Key, Pending
 from napari_sam_i2v.widget.prompt_layers import PromptLayers, prompts_from_layer, same_rounds
 from napari_sam_i2v.widget.review import Curves, curves_of, next_suspicious
 from napari_sam_i2v.widget.stage import Stage, Tool
@@ -84,6 +84,7 @@ class TrackController:
         self._kept: Kept | None = None
         self._desk: Desk | None = None
         self._stood = Stood((), (), None, None, frozenset(), show=False)
+        self._pending = Pending()
         self._shown: dict[Key, tuple[Prompt, ...]] = {}
         self._names: dict[int, str] = {}
         self._proposals: list[ProposedDivision] = []
@@ -393,16 +394,11 @@ class TrackController:
         for problem in self._stage.prompts.problems:
             self._warn(problem)
         shown, self._shown = self._shown, said
-        masks = {(p.object_id, p.frame): p for p in self._stood.prompts if p.mask is not None}
         for key in sorted({*said, *shown}):
-            rounds = said.get(key, ())
-            if not same_rounds(rounds, shown.get(key, ())):
-                boxed = any(prompt.box is not None for prompt in rounds)
-                mask = () if boxed or key not in masks else (masks[key],)
-                self._put_prompts(key, (*mask, *rounds))
-
-    def _put_prompts(self, key: Key, rounds: tuple[Prompt, ...]) -> None:
-        self._put(object_jobs.prompts_job(key, rounds, self._open_desk().wanted))
+            edit = Edit(key, shown.get(key, ()), said.get(key, ()))
+            if not same_rounds(edit.before, edit.after):
+                job = object_jobs.prompts_job((edit,), self._open_desk().wanted)
+                self._pending.note_edit(self._put(job), edit)
 
     def _on_paint(self, event: Any) -> None:
         """Wait until napari has written the pixels: it may tell of them before."""
@@ -641,8 +637,9 @@ class TrackController:
     def _on_stood(self, event: Stood) -> None:
         was_there = bool(self._known([self._current]))
         self._stood = event
+        self._pending.done(event.done)
         if event.show and self._stage is not None:
-            self._stage.prompts.show(event.prompts)
+            self._stage.prompts.show(self._pending.done_to(event.prompts))
             self._shown = self._stage.prompts.read()
         if was_there and not self._known([self._current]) and self._current > self._free_id():
             self.current_object = self._free_id()  # as a daughter's, when a division is undone
@@ -683,9 +680,10 @@ class TrackController:
         more = "" if len(found) == 1 else f" {len(found) - 1} more: see More ▸ Possible divisions."
         self._tell(f"Object {found[0].object_id} may divide on frame {found[0].frame}.{more}")
 
-    def _put(self, job: Job) -> None:
-        self._open_desk().put(job)
+    def _put(self, job: Job) -> int:
+        number = self._open_desk().put(job)
         self._want_work()
+        return number
 
     def _want_work(self) -> None:
         self._set_at_work(True)

@@ -1,0 +1,125 @@
+"""A window that lags behind its worker, and a user who does not wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tests.widget.test_tracking import click, controller, drive, paint, planes, two, viewer
+
+from napari_sam_i2v.widget.tracking import TrackController
+
+__all__ = ["controller", "viewer"]  # fixtures
+
+
+def add(controller: TrackController, frame: int, y: float, x: float) -> None:
+    """Click, and do not wait for the answer."""
+    controller.go_to(frame)
+    assert controller.prompt_layers is not None
+    controller.prompt_layers.points.add([[frame, y, x]])
+
+
+def meanwhile(controller: TrackController, *actions: Callable[[], object]) -> None:
+    """Let the worker finish; the user does something before the window sees what it did."""
+    events = list(controller.run())
+    for action in actions:
+        action()
+    for event in events:
+        controller.handle(event)
+    drive(controller)
+
+
+def shown(controller: TrackController) -> list[tuple[int, ...]]:
+    """Object, frame, y, x of the clicks in the layer."""
+    points = controller.prompt_layers.points
+    ids = points.features["object_id"]
+    return sorted(
+        (int(i), *at.astype(int).tolist()) for i, at in zip(ids, points.data, strict=True)
+    )
+
+
+def kept(controller: TrackController) -> list[tuple[int, ...]]:
+    """The same of the session's prompts."""
+    prompts = [p for p in controller._desk.bench.session.prompts if p.points is not None]
+    return sorted((p.object_id, p.frame, *p.points[0].astype(int).tolist()) for p in prompts)
+
+
+def masked(controller: TrackController) -> list[tuple[int, int]]:
+    """Object and frame of the session's painted prompts."""
+    prompts = controller._desk.bench.session.prompts
+    return [(p.object_id, p.frame) for p in prompts if p.mask is not None]
+
+
+def test_a_click_before_an_undo_is_seen_stays(controller: TrackController) -> None:
+    two(controller)
+    controller.undo()
+    meanwhile(controller, lambda: add(controller, 3, 16, 16))
+    assert shown(controller) == kept(controller) == [(1, 0, 16, 10), (2, 3, 16, 16)]
+
+
+def test_a_click_before_a_deletion_is_seen_stays(controller: TrackController) -> None:
+    two(controller)
+    controller.delete([1])
+    meanwhile(controller, lambda: add(controller, 3, 48, 44))
+    assert shown(controller) == kept(controller) == [(2, 0, 48, 50), (2, 3, 48, 44)]
+
+
+def test_what_was_undone_does_not_come_back_with_the_next_click(
+    controller: TrackController,
+) -> None:
+    click(controller, 0, 16, 10)
+    click(controller, 0, 16, 11)
+    controller.undo()
+    meanwhile(controller, lambda: add(controller, 0, 16, 12))
+    assert shown(controller) == kept(controller) == [(1, 0, 16, 10), (1, 0, 16, 12)]
+
+
+def test_click_undo_click_in_one_go(controller: TrackController) -> None:
+    """The step that is undone is the click before, not what was there before that."""
+    click(controller, 0, 16, 10)
+    add(controller, 0, 16, 11)
+    controller.undo()
+    add(controller, 0, 16, 12)
+    add(controller, 0, 16, 13)
+    drive(controller)
+    assert shown(controller) == kept(controller)
+    assert kept(controller) == [(1, 0, 16, 10), (1, 0, 16, 12), (1, 0, 16, 13)]
+
+
+def test_clicks_that_wait_are_answered_as_one_and_none_is_lost(
+    controller: TrackController,
+) -> None:
+    for x in (10, 11, 12):
+        add(controller, 0, 16, x)
+    points = controller.prompt_layers.points
+    points.selected_data = {1}
+    points.remove_selected()
+    drive(controller)
+    assert shown(controller) == kept(controller) == [(1, 0, 16, 10), (1, 0, 16, 12)]
+    controller.undo()
+    drive(controller)
+    assert shown(controller) == kept(controller) == []
+
+
+def test_a_click_right_after_a_stroke_goes_with_what_was_painted(
+    controller: TrackController,
+) -> None:
+    click(controller, 0, 16, 10)
+    y, x = (a.ravel() for a in np.mgrid[2:8, 2:8])
+    paint(controller, 0, (y, x), 1)
+    meanwhile(controller, lambda: add(controller, 0, 16, 12))
+    assert masked(controller) == [(1, 0)]
+    assert shown(controller) == kept(controller) == [(1, 0, 16, 12)]
+
+
+def test_a_box_takes_the_place_of_a_stroke_that_is_not_seen_yet(
+    controller: TrackController,
+) -> None:
+    click(controller, 0, 16, 10)
+    paint(controller, 0, (np.arange(3), np.arange(3)), 1)
+    box: Any = [[[0, 9, 3], [0, 9, 17], [0, 23, 17], [0, 23, 3]]]
+    meanwhile(controller, lambda: controller.prompt_layers.boxes.add(box))
+    assert masked(controller) == []
+    assert controller.prompt_layers.boxes.nshapes == 1
+    assert planes(controller)[0, 16, 10] == 1
