@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tests.widget.test_tracking import click, controller, drive, paint, planes, two, viewer
+import pytest
+from tests.propagation.fakes import BrightEngine
+from tests.widget.test_tracking import Told, click, controller, drive, paint, planes, two, viewer
 
+from napari_sam_i2v.widget.pace import TrackingError
 from napari_sam_i2v.widget.tracking import TrackController
 
 __all__ = ["controller", "viewer"]  # fixtures
@@ -123,3 +126,40 @@ def test_a_box_takes_the_place_of_a_stroke_that_is_not_seen_yet(
     assert masked(controller) == []
     assert controller.prompt_layers.boxes.nshapes == 1
     assert planes(controller)[0, 16, 10] == 1
+
+
+def test_a_click_that_waits_while_a_pass_fails_is_answered(
+    controller: TrackController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two(controller)
+    controller.propagate()
+    with monkeypatch.context() as broken:
+
+        def track(*_: Any, **__: Any) -> Any:
+            add(controller, 3, 48, 44)
+            raise RuntimeError("out of memory")
+
+        broken.setattr(BrightEngine, "track", track)
+        with pytest.raises(TrackingError) as caught:
+            drive(controller)
+    controller.failed(caught.value)
+    assert not controller.tracking
+    drive(controller)  # as the worker is started again for what is left
+    assert shown(controller) == kept(controller)
+    assert (2, 3, 48, 44) in kept(controller)
+    assert planes(controller)[3, 48, 44] == 2
+
+
+def test_what_is_said_of_a_pass_is_of_that_one(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    told, again = Told(controller), False
+    for event in controller.run():
+        controller.handle(event)
+        if controller.progress[0] == 4 and not again:
+            controller.cancel()
+        if not controller.tracking and not again:
+            again = True
+            controller.propagate()
+    controller.finished()
+    assert told.notes == ["Cancelled. 4 frames tracked.", "Done. 6 frames tracked."]

@@ -246,6 +246,8 @@ class Desk:
             raise
         except Exception as error:
             self._drop()
+            if self.bench is not None:
+                yield self._stand(show=True)  # the layers may show what could not be done
             raise TrackingError(advice(error)) from error
         finally:
             self._pause()
@@ -315,9 +317,10 @@ class Desk:
         return True
 
     def _end(self, outcome: str) -> Iterator[Event]:
+        said = f"{outcome} {count(self._done, 'frame')} tracked."  # another may begin from here on
         self._pause()
         yield self._stand(show=False)  # first: the list must not show what was before the pass
-        yield Said(f"{outcome} {count(self._done, 'frame')} tracked.")
+        yield Said(said)
 
     def _pause(self) -> None:
         """Close the pass; what it did is kept, and it can be gone on with."""
@@ -328,8 +331,8 @@ class Desk:
                 closing()
 
     def _drop(self) -> None:
+        """Give the pass up; jobs that wait are another matter, and will be done."""
         with self._guard:
-            self._jobs.clear()
             self._request = None
 
     def _stand(self, *, show: bool) -> Stood:
