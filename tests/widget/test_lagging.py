@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from tests.propagation.fakes import BrightEngine
 from tests.widget.test_tracking import Told, click, controller, drive, paint, planes, two, viewer
 
@@ -126,6 +127,65 @@ def test_a_box_takes_the_place_of_a_stroke_that_is_not_seen_yet(
     assert masked(controller) == []
     assert controller.prompt_layers.boxes.nshapes == 1
     assert planes(controller)[0, 16, 10] == 1
+
+
+def test_ids_of_daughters_to_come_are_given_to_nobody_else(controller: TrackController) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    controller.go_to(6)
+    controller.divide(1)
+    controller.divide(2)
+    assert controller.new_object() == 7
+    add(controller, 0, 30, 30)
+    assert controller.new_object() == 8
+    drive(controller)
+    mothers = {row.object_id: row.mother for row in controller.rows()}
+    assert mothers == {1: None, 2: None, 3: 1, 4: 1, 5: 2, 6: 2, 7: None, 8: None}
+    assert controller.current_object == 8  # chosen after the divisions, before they were made
+
+
+def test_the_second_daughter_is_current_if_nobody_chose_another(
+    controller: TrackController,
+) -> None:
+    two(controller)
+    controller.propagate()
+    drive(controller)
+    controller.go_to(6)
+    controller.divide(1)
+    controller.divide(2)
+    drive(controller)
+    assert controller.current_object == 6
+
+
+def test_labels_taken_twice_at_once_are_objects_of_their_own(
+    controller: TrackController, viewer: ViewerModel
+) -> None:
+    y, x = np.mgrid[:64, :64]
+    drawn = ((y - 16) ** 2 + (x - 10) ** 2 <= 36).astype(np.uint8)
+    layer = viewer.add_labels(drawn[None].repeat(10, axis=0), scale=(2.0, 0.5, 0.5))
+    controller.go_to(0)
+    controller.take_prompts(layer)
+    controller.take_prompts(layer)
+    drive(controller)
+    assert [(row.object_id, row.prompts) for row in controller.rows()] == [(1, 1), (2, 1)]
+
+
+def test_an_object_is_deleted_though_its_click_waits(controller: TrackController) -> None:
+    two(controller)
+    controller.new_object()
+    add(controller, 3, 16, 16)
+    controller.delete([3])
+    drive(controller)
+    assert shown(controller) == kept(controller) == [(1, 0, 16, 10), (2, 0, 48, 50)]
+
+
+def test_an_object_whose_click_waits_is_not_on_another_frame(controller: TrackController) -> None:
+    add(controller, 3, 16, 16)
+    controller.go_to(5)
+    controller.mark_absent([1])
+    drive(controller)
+    assert controller.rows()[0].absent == (5,)
 
 
 def test_a_click_that_waits_while_a_pass_fails_is_answered(
