@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils.interactions import (
+    mouse_move_callbacks,
+    mouse_press_callbacks,
+    mouse_release_callbacks,
+)
 from tests.propagation.fakes import BrightEngine
 from tests.widget.test_tracking import Told, click, controller, drive, paint, planes, two, viewer
 
+from napari_sam_i2v.widget.object_jobs import painted_job
 from napari_sam_i2v.widget.pace import TrackingError
 from napari_sam_i2v.widget.tracking import TrackController
 
@@ -223,3 +230,73 @@ def test_what_is_said_of_a_pass_is_of_that_one(controller: TrackController) -> N
             controller.propagate()
     controller.finished()
     assert told.notes == ["Cancelled. 4 frames tracked.", "Done. 6 frames tracked."]
+
+
+def test_the_slider_stays_while_the_mouse_is_pressed(
+    controller: TrackController, viewer: ViewerModel
+) -> None:
+    two(controller)
+    event = SimpleNamespace(
+        type="mouse_press", position=(0, 0, 0), is_dragging=True, modifiers=(), button=1
+    )
+    controller.propagate()
+    seen: set[int] = set()
+    for did in controller.run():
+        controller.handle(did)
+        done = controller.progress[0]
+        if done == 3 and event.type == "mouse_press":
+            mouse_press_callbacks(viewer, event)
+        elif done == 6:
+            event.type = "mouse_move"
+            mouse_move_callbacks(viewer, event)
+        elif done == 8:
+            event.type = "mouse_release"
+            mouse_release_callbacks(viewer, event)
+        controller.draw(follow=True)
+        seen.add(controller.frame)
+    controller.finished()
+    assert seen == {0, 1, 7, 8, 9}
+
+
+def brush(controller: TrackController, frame: int, where: tuple[Any, Any], new: int) -> None:
+    """A stroke of which nobody has asked yet what it changed."""
+    layer = controller.labels
+    assert layer is not None
+    controller.go_to(frame)
+    layer.mode = "paint"
+    controller._stage.begin_stroke()
+    y, x = (np.asarray(v) for v in where)
+    layer.data_setitem((np.full(y.shape, frame), y, x), new)
+
+
+def test_two_strokes_in_a_row_are_both_kept(controller: TrackController) -> None:
+    two(controller)
+    brush(controller, 4, ([5, 6], [5, 5]), 1)
+    brush(controller, 4, ([40, 41], [5, 5]), 2)
+    controller.take_stroke()
+    drive(controller)
+    assert masked(controller) == [(1, 4), (2, 4)]
+    controller.undo()
+    drive(controller)
+    assert masked(controller) == [(1, 4)]
+    assert planes(controller)[4, 5, 5] == 1
+    assert not planes(controller)[4, 40, 5]
+
+
+def test_a_stroke_stays_though_a_pass_writes_its_frame_then(controller: TrackController) -> None:
+    """The frame is in work while the mouse is released; its answer comes a moment later."""
+    two(controller)
+    controller.propagate()
+    stroke = None
+    for event in controller.run():
+        controller.handle(event)
+        if controller.progress[0] == 3 and stroke is None:
+            brush(controller, 3, ([2, 3], [2, 2]), 1)
+            stroke = controller._stage.stroke()
+        if controller.progress[0] == 4 and not masked(controller):
+            controller._put(painted_job(stroke))
+    controller.finished()
+    assert masked(controller) == [(1, 3)]
+    plane = planes(controller)[3]
+    assert (plane[[2, 3], [2, 2]] == 1).all()
+    assert (plane[16, 16], plane[48, 44]) == (1, 2)

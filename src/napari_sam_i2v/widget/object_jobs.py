@@ -170,12 +170,16 @@ def prompts_job(edits: Sequence[Edit], wanted: Callable[[Any], Callable[[], bool
 def painted_job(stroke: Stroke) -> Job:
     """Make a mask prompt of each object that a stroke painted, or took pixels from.
 
-    What is locked is put back first, so that nothing is made of it, and that is said.
+    What is locked is put back first, so that nothing is made of it, and that is said. Where a pass
+    has written over the stroke since, it is laid on that.
     """
-    frame = stroke.frame
+    made, frame = stroke, stroke.frame
 
     def act(bench: Workbench) -> Iterator[int | Event]:
-        locks = bench.session.locks
+        locks, now = bench.session.locks, bench.session.labels[frame]
+        stroke = made.on(now)
+        if not np.array_equal(stroke.after, now):
+            bench.session.labels[frame] = stroke.after
         held = _put_back(bench, stroke, locks.objects, everything=frame in locks.frames)
         left = stroke_between(frame, stroke.before, bench.session.labels[frame])
         changed = () if left is None else left.objects

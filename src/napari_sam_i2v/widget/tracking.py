@@ -190,8 +190,8 @@ class TrackController:
         self._desk = Desk(lambda: self._bench_of(opening, kept), greeting)
         self._stage = Stage(
             self.viewer, image, axes, kept, on_prompts=self._on_prompts,
-            on_paint=self._on_paint, undo=self.undo, redo=self.redo, on_choose=self._choose,
-            on_colours=self.objects_changed.emit,
+            on_paint=self._on_paint, on_stroke=self.take_stroke, undo=self.undo, redo=self.redo,
+            on_choose=self._choose, on_colours=self.objects_changed.emit,
         )  # fmt: skip
         self._names = {int(i): str(n) for i, n in kept.settings.get("names", {}).items()}
         self.current_object = 1
@@ -577,14 +577,20 @@ class TrackController:
             self._stage.go_to(frame)
 
     def draw(self, *, follow: bool) -> None:
-        """Show what was written since the last call; with `follow`, go to the latest frame."""
-        undrawn, self._undrawn = self._undrawn, set()
-        if not undrawn or self._stage is None:
+        """Show what was written since the last call; with `follow`, go to the latest frame.
+
+        Not while the mouse is pressed: a box or a stroke would go over several frames.
+        """
+        stage = self._stage
+        if stage is None:
             return
-        if follow and self._latest is not None:
-            self._stage.go_to(self._latest)
-        self._latest = None
-        self._stage.redraw(undrawn)
+        if not stage.held:
+            latest, self._latest = self._latest, None
+            if follow and latest is not None:
+                stage.go_to(latest)
+        undrawn, self._undrawn = self._undrawn, set()
+        if undrawn:
+            stage.redraw(undrawn)
 
     # ---- keeping ----------------------------------------------------------------------------
 
