@@ -205,7 +205,7 @@ class TrackWidget(QWidget):
         return self.attempt(partial(control.open, image, **options)) and control.opened
 
     def close_session(self) -> None:
-        """Let go of the movie, after the step in work."""
+        """Let go of the movie, once a pass is stopped and what was asked for is done."""
         self.work.when_idle(partial(self.attempt, self.controller.close))
 
     def press_tool(self, tool: Any) -> None:
