@@ -48,15 +48,15 @@ def box_rows(prompts: Iterable[Prompt], placing: Placing) -> tuple[list[NDArray[
     return data, {"object_id": [prompt.object_id for prompt, _ in boxes]}
 
 
-def holds(layer: Any, data: Sequence[NDArray[Any]], features: Features) -> bool:
-    """Whether a layer holds these rows already, in this order."""
+def holds(layer: Any, n_rows: int, data: Sequence[NDArray[Any]], features: Features) -> bool:
+    """Whether a layer's first rows are these, in this order, and no more."""
     return (
-        len(layer.data) == len(data)
+        n_rows == len(data)
         and all(
             a.shape == b.shape and np.allclose(a, b, rtol=0, atol=0.5 * 10**-DECIMALS)
-            for a, b in zip(layer.data, data, strict=True)
+            for a, b in zip(layer.data[:n_rows], data, strict=True)
         )
-        and all(column(layer, name) == values for name, values in features.items())
+        and all(column(layer, name)[:n_rows] == values for name, values in features.items())
     )
 
 
