@@ -87,6 +87,21 @@ def test_a_box_that_is_being_drawn_stays_when_an_answer_comes(hand: Hand) -> Non
     assert [row.prompts for row in control.rows()] == [1, 1]
 
 
+def test_the_first_click_is_undone_though_its_answer_is_not_seen_yet(hand: Hand) -> None:
+    points = hand.controller.prompt_layers.points
+    points.add([[0, 16, 10]])
+    hand.dock.undo()
+    hand.idle()
+    assert len(points.data) == 0
+    points.add([[0, 16, 10]])
+    hand.idle()
+    hand.dock.undo()
+    hand.dock.redo()
+    hand.idle()
+    assert len(points.data) == 1
+    assert hand.planes[0, 16, 10] == 1
+
+
 def test_a_tool_whose_layer_is_not_active_is_not_in_hand_and_is_taken_again(hand: Hand) -> None:
     control, active = hand.controller, hand.viewer.layers.selection
     assert hand.lit == ["point"]
