@@ -602,13 +602,12 @@ def test_closing_the_dock_stops_the_worker_then_closes(three, control, window, q
     click(qtbot, three.review.curves)
     click(qtbot, three.panel.track)
     qtbot.waitUntil(control.working.is_set)
-    work = three.work
     window.window.remove_dock_widget(three)
     with qtbot.waitSignal(three.destroyed):
         pass
     assert not own[0].keymap
     assert not control.closed.is_set()  # the worker still writes
-    qtbot.waitUntil(lambda: work._worker.abort_requested)
+    qtbot.waitUntil(lambda: ("cancel",) in control.calls)
     control.go.set()
     qtbot.waitUntil(control.closed.is_set)
     assert len(control.events) <= 1

@@ -101,6 +101,18 @@ def test_picture_without_time_is_refused():
         resolve_axes(Image(np.zeros((20, 30))), (0, 0))
 
 
+def test_time_among_rows_and_columns_is_refused() -> None:
+    layer = Image(np.zeros((20, 30, 4)), axis_labels=("y", "x", "time"))
+    with pytest.raises(MovieError, match="More ▸ Axes…"):
+        resolve_axes(layer, ORIGIN)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_a_layer_without_frames_is_refused() -> None:
+    with pytest.raises(MovieError, match=r"shape \(0, 20, 30\) is empty"):
+        resolve_axes(Image(np.zeros((0, 20, 30), np.uint8)), ORIGIN)
+
+
 @pytest.mark.parametrize(
     ("points", "features", "message"),
     [

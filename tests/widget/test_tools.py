@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,19 @@ class Hand(Desk):
         self.qtbot.keyClick(self.canvas, key)
         self.idle()
 
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+    def drag(
+        self,
+        start: tuple[float, float],
+        end: tuple[float, float],
+        halfway: Callable[[], object] = lambda: None,
+    ) -> None:
         button, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
         self.qtbot.mousePress(self.canvas, button, none, self.at(*start))
         for y, x in np.linspace(start, end, 6):
             self.qtbot.mouseMove(self.canvas, self.at(y, x))
             self.qtbot.wait(15)  # napari throttles moves
+            if (y, x) == end:
+                halfway()  # with the mouse still pressed
         self.qtbot.mouseRelease(self.canvas, button, none, self.at(*end))
         self.idle()
 
@@ -61,6 +69,37 @@ def test_keys_work_on_the_boxes_layer_once_it_is_there(hand: Hand) -> None:
     assert hand.controller.prompt_layers.boxes.nshapes == 0
     hand.dock.close_session()
     assert not any(layer.keymap for layer in hand.viewer.layers)
+
+
+def test_a_box_that_is_being_drawn_stays_when_an_answer_comes(hand: Hand) -> None:
+    control = hand.controller
+    hand.tool("box")
+    hand.drag((8, 2), (24, 18))
+    hand.key(Qt.Key.Key_N)
+
+    def answer() -> None:
+        control.lock_frame(True)
+        control.undo()
+        hand.qtbot.waitUntil(lambda: not control.busy)
+
+    hand.drag((40, 42), (56, 58), halfway=answer)
+    assert control.prompt_layers.boxes.nshapes == 2
+    assert [row.prompts for row in control.rows()] == [1, 1]
+
+
+def test_the_first_click_is_undone_though_its_answer_is_not_seen_yet(hand: Hand) -> None:
+    points = hand.controller.prompt_layers.points
+    points.add([[0, 16, 10]])
+    hand.dock.undo()
+    hand.idle()
+    assert len(points.data) == 0
+    points.add([[0, 16, 10]])
+    hand.idle()
+    hand.dock.undo()
+    hand.dock.redo()
+    hand.idle()
+    assert len(points.data) == 1
+    assert hand.planes[0, 16, 10] == 1
 
 
 def test_a_tool_whose_layer_is_not_active_is_not_in_hand_and_is_taken_again(hand: Hand) -> None:

@@ -225,11 +225,12 @@ def test_the_window_answers_while_a_pass_runs(desk: Desk, go_on: threading.Event
 
 
 def stand_until_closed(dock: TrackWidget, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a pass go on once its worker is told to stop, and no earlier."""
-    work = dock.work
+    """Let a pass go on once it is told to stop, and no earlier."""
+    controller = dock.controller
 
     def is_told() -> bool:
-        return work._worker is not None and bool(work._worker.abort_requested)
+        desk = controller._desk
+        return desk is not None and desk._request is None
 
     monkeypatch.setattr(StandingEngine, "may_go_on", staticmethod(is_told))
 
@@ -256,6 +257,29 @@ def test_closing_the_dock_in_the_middle_loses_nothing(
     assert has_labels(again) == [True] * (STAND + 1) + [False] * (FRAMES - STAND - 1)
     assert [row.state for row in again.rows()] == ["changed"]
     again.close()
+
+
+def test_a_click_that_waits_is_answered_before_the_session_is_closed(
+    desk: Desk, qtbot: Any, go_on: threading.Event
+) -> None:
+    dock, controller = desk.dock, desk.controller
+    dock.press_tool("point")
+    desk.idle()
+    controller.prompt_layers.points.add([[0, 16, 10]])
+    desk.idle()
+    dock.track()
+    qtbot.waitUntil(lambda: controller.progress[0] == STAND)
+    folder = controller.folder
+    dock.new_object()
+    controller.prompt_layers.points.add([[0, 48, 50]])
+    dock.close_session()
+    go_on.set()
+    qtbot.waitUntil(lambda: not controller.opened)
+    done = controller_of_another_napari(folder)
+    assert [row.prompts for row in done.rows()] == [1, 1]
+    assert has_labels(done) == [True] * (STAND + 1) + [False] * (FRAMES - STAND - 1)
+    assert np.asarray(done.labels.data[0])[48, 50] == 2
+    done.close()
 
 
 def test_closing_the_window_in_the_middle_loses_nothing(

@@ -51,7 +51,7 @@ class Stood:
     """Where the session stands now.
 
     `show` asks to show these prompts in place of what the layers hold; `passing` are the objects
-    of the pass that is under way.
+    of the pass that is under way. `done` is the number of the latest job that this knows of.
     """
 
     objects: tuple[ObjectStatus, ...]
@@ -61,6 +61,7 @@ class Stood:
     locked_frames: frozenset[int]
     show: bool
     passing: frozenset[int] = frozenset()
+    done: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,16 @@ class Job:
         A later job of the same key makes this one void.
     shows
         Whether prompt layers must be shown anew afterwards.
+    joined
+        Given the older job that this one makes void before it began, one that does both.
+    number
+        Given by the desk.
     """
 
     act: Callable[[Workbench], Iterable[int | Event]]
     key: Any = None
     shows: bool = False
+    joined: Callable[[Job], Job] | None = None
     number: int = 0
 
 
@@ -142,6 +148,7 @@ class Desk:
         self._guard = threading.Lock()
         self._latest: dict[Any, int] = {}
         self._count = 0
+        self._begun = 0  # number of the latest job that was begun
         self._request: PassRequest | None = None
         self._pass: Iterator[Any] | None = None
         self._passing: frozenset[int] = frozenset()
@@ -152,14 +159,29 @@ class Desk:
 
     # ---- main thread ------------------------------------------------------------------------
 
-    def put(self, job: Job) -> None:
-        """Queue a job; an older one of the same key that has not begun is dropped."""
+    def put(self, job: Job) -> int:
+        """Queue a job; returns its number.
+
+        An older one of the same key that has not begun is dropped, or both become one; not where
+        a job without a key stands between: that may take back what the older one does.
+        """
         with self._guard:
             self._count += 1
             if job.key is not None:
-                self._jobs = deque(j for j in self._jobs if j.key != job.key)
                 self._latest[job.key] = self._count
+                if (older := self._replaceable(job.key)) is not None:
+                    self._jobs.remove(older)
+                    job = job if job.joined is None else job.joined(older)
             self._jobs.append(replace(job, number=self._count))
+            return self._count
+
+    def _replaceable(self, key: Any) -> Job | None:
+        for job in reversed(self._jobs):
+            if job.key is None:
+                return None
+            if job.key == key:
+                return job
+        return None
 
     def wanted(self, key: Any) -> Callable[[], bool]:
         """Return whether the latest job of a key is still the latest, to be asked later."""
@@ -224,6 +246,8 @@ class Desk:
             raise
         except Exception as error:
             self._drop()
+            if self.bench is not None:
+                yield self._stand(show=True)  # the layers may show what could not be done
             raise TrackingError(advice(error)) from error
         finally:
             self._pause()
@@ -235,7 +259,7 @@ class Desk:
     def _do(self, job: Job) -> Iterator[Event]:
         assert self.bench is not None
         self._pause()
-        show = job.shows
+        self._begun, show = job.number, job.shows
         try:
             for made in job.act(self.bench):
                 yield Wrote((made,)) if isinstance(made, int) else made
@@ -293,9 +317,10 @@ class Desk:
         return True
 
     def _end(self, outcome: str) -> Iterator[Event]:
+        said = f"{outcome} {count(self._done, 'frame')} tracked."  # another may begin from here on
         self._pause()
         yield self._stand(show=False)  # first: the list must not show what was before the pass
-        yield Said(f"{outcome} {count(self._done, 'frame')} tracked.")
+        yield Said(said)
 
     def _pause(self) -> None:
         """Close the pass; what it did is kept, and it can be gone on with."""
@@ -306,8 +331,8 @@ class Desk:
                 closing()
 
     def _drop(self) -> None:
+        """Give the pass up; jobs that wait are another matter, and will be done."""
         with self._guard:
-            self._jobs.clear()
             self._request = None
 
     def _stand(self, *, show: bool) -> Stood:
@@ -318,4 +343,5 @@ class Desk:
             self.bench.status(), tuple(session.prompts), history.undo_name, history.redo_name,
             frozenset(session.locks.frames), show,
             frozenset() if self._request is None else self._passing,
+            self._begun,
         )  # fmt: skip

@@ -205,7 +205,7 @@ class TrackWidget(QWidget):
         return self.attempt(partial(control.open, image, **options)) and control.opened
 
     def close_session(self) -> None:
-        """Let go of the movie, after the step in work."""
+        """Let go of the movie, once a pass is stopped and what was asked for is done."""
         self.work.when_idle(partial(self.attempt, self.controller.close))
 
     def press_tool(self, tool: Any) -> None:
@@ -247,12 +247,13 @@ class TrackWidget(QWidget):
 
     def undo(self) -> None:
         """Take the last step back."""
-        if self._editable() and self.controller.undo_name is not None:
+        # While something is being done, there is going to be a step, though it has no name yet.
+        if self._editable() and (self.controller.busy or self.controller.undo_name is not None):
             self.attempt(self.controller.undo)
 
     def redo(self) -> None:
         """Do again what was taken back."""
-        if self._editable() and self.controller.redo_name is not None:
+        if self._editable() and (self.controller.busy or self.controller.redo_name is not None):
             self.attempt(self.controller.redo)
 
     def mark_absent(self) -> None:

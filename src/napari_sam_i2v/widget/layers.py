@@ -53,8 +53,23 @@ def level0(layer: Image | Labels) -> Any:
 
 def time_axis(layer: Image) -> int:
     """Return the axis called ``t`` or ``time``, else the first; y and x are the last two."""
-    labels = [str(label).lower() for label in layer.axis_labels[:-2]]
-    return next((i for i, label in enumerate(labels) if label in {"t", "time"}), 0)
+    return next((i for i, label in enumerate(layer.axis_labels[:-2]) if _means_time(label)), 0)
+
+
+def _means_time(label: object) -> bool:
+    return str(label).lower() in {"t", "time"}
+
+
+def _check_movie(layer: Image, shape: tuple[int, ...]) -> None:
+    """Check that a layer has frames with pixels, and time not where rows and columns are."""
+    if 0 in shape:
+        raise MovieError(f"“{layer.name}” of shape {shape} is empty: there is nothing to track.")
+    labels = layer.axis_labels
+    if any(map(_means_time, labels[-2:])) and not any(map(_means_time, labels[:-2])):
+        raise MovieError(
+            f"The axes of “{layer.name}” are called {', '.join(map(str, labels))}, and the last "
+            "two are shown as rows and columns: say which axis is time under More ▸ Axes…"
+        )
 
 
 def resolve_axes(layer: Image, world_point: Sequence[float]) -> Axes:
@@ -70,14 +85,15 @@ def resolve_axes(layer: Image, world_point: Sequence[float]) -> Axes:
     Raises
     ------
     MovieError
-        When the layer has no time axis.
+        When the layer has no time axis, or nothing in it.
     """
     if layer.ndim < 3:
         raise MovieError(
             f"“{layer.name}” is a single picture of shape {tuple(level0(layer).shape)}; a movie "
             "has time as its first axis. Open the whole series as one layer."
         )
-    shape = level0(layer).shape[: layer.ndim]
+    shape = tuple(int(n) for n in level0(layer).shape[: layer.ndim])
+    _check_movie(layer, shape)
     time = time_axis(layer)
     at = layer.world_to_data(np.asarray(world_point)[-layer.ndim :])
     fixed = {

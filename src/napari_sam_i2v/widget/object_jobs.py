@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,15 +13,12 @@ from napari_sam_i2v.measure.divisions import ProposedDivision, two_parts
 from napari_sam_i2v.propagation.prompts import Prompt, points_out
 from napari_sam_i2v.widget.desk import Event, Found, Job, Said
 from napari_sam_i2v.widget.painting import Stroke, stroke_between
+from napari_sam_i2v.widget.pending import Edit, Key, with_edits
 
 if TYPE_CHECKING:
     from napari_sam_i2v.propagation.progress import Locks
     from napari_sam_i2v.propagation.session import FrameResult
     from napari_sam_i2v.workbench import Workbench
-
-Key = tuple[int, int]
-"""Object id, frame."""
-
 
 # ---- objects ----------------------------------------------------------------------------------
 
@@ -132,42 +130,56 @@ def given_job(prompts: Sequence[Prompt], name: str) -> Job:
     return Job(lambda bench: bench.add(prompts, name), shows=True)
 
 
-def prompts_job(
-    key: Key, rounds: tuple[Prompt, ...], wanted: Callable[[Any], Callable[[], bool]]
-) -> Job:
-    """Make these rounds all that an object is prompted with on a frame.
+@dataclass(frozen=True)
+class PromptsJob(Job):
+    """A job that does some edits."""
+
+    edits: tuple[Edit, ...] = ()
+
+
+def prompts_job(edits: Sequence[Edit], wanted: Callable[[Any], Callable[[], bool]]) -> PromptsJob:
+    """Do what the user did to an object's clicks and box on a frame, in one or several edits.
 
     If nothing is found, or others keep most of what it is found on, that is said, and what can
     be done.
 
     Parameters
     ----------
-    key, rounds
-        Object and frame, and their prompts; none takes those away that were there.
+    edits
+        All of the same object and frame.
     wanted
         Given the job's key, whether no later job has made the answer void; see `Desk.wanted`.
     """
-    object_id, frame = key
+    key = object_id, frame = edits[0].key
 
     def act(bench: Workbench) -> Iterator[int | Event]:
+        rounds = with_edits(edits, bench.session.prompts)
         whole = not rounds and bench.session.prompts.frames(object_id) == (frame,)
         result = bench.set_prompts(object_id, frame, rounds, wanted=wanted(("prompt", key)))
         yield from range(bench.session.n_frames) if whole else [frame]
         if result is not None:
             yield Said(_unlike(result, rounds, key, bench.session.locks), passing=True)
 
-    return Job(act, key=("prompt", key))
+    def joined(older: Job) -> Job:
+        before = older.edits if isinstance(older, PromptsJob) else ()
+        return prompts_job((*before, *edits), wanted)
+
+    return PromptsJob(act, key=("prompt", key), joined=joined, edits=tuple(edits))
 
 
 def painted_job(stroke: Stroke) -> Job:
     """Make a mask prompt of each object that a stroke painted, or took pixels from.
 
-    What is locked is put back first, so that nothing is made of it, and that is said.
+    What is locked is put back first, so that nothing is made of it, and that is said. Where a pass
+    has written over the stroke since, it is laid on that.
     """
-    frame = stroke.frame
+    made, frame = stroke, stroke.frame
 
     def act(bench: Workbench) -> Iterator[int | Event]:
-        locks = bench.session.locks
+        locks, now = bench.session.locks, bench.session.labels[frame]
+        stroke = made.on(now)
+        if not np.array_equal(stroke.after, now):
+            bench.session.labels[frame] = stroke.after
         held = _put_back(bench, stroke, locks.objects, everything=frame in locks.frames)
         left = stroke_between(frame, stroke.before, bench.session.labels[frame])
         changed = () if left is None else left.objects

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,13 +26,20 @@ class Stroke:
         Which.
     objects
         Ids that were painted; where pixels were erased, those that lost them.
-    before
-        (Y, X) labels as they were.
+    before, after
+        (Y, X) labels as they were, and with what was painted.
     """
 
     frame: int
     objects: tuple[int, ...]
     before: NDArray[Any]
+    after: NDArray[Any]
+
+    def on(self, now: NDArray[Any]) -> Stroke:
+        """Return this stroke as if it had been made on labels that were written in the meantime."""
+        changed = self.before != self.after
+        before = np.where(changed & (now == self.after), self.before, now)
+        return replace(self, before=before, after=np.where(changed, self.after, now))
 
 
 def plane_of(layer: Labels, axes: Axes, frame: int) -> NDArray[Any]:
@@ -48,4 +55,4 @@ def stroke_between(frame: int, before: NDArray[Any], after: NDArray[Any]) -> Str
     painted, lost = after[changed], before[changed]
     objects = np.union1d(painted, lost[painted == 0])
     ids = tuple(int(i) for i in objects if i)
-    return Stroke(frame, ids, before) if ids else None
+    return Stroke(frame, ids, before, after) if ids else None

@@ -170,7 +170,7 @@ class PromptLayers:
         """Replace what the layers hold by prompts.
 
         Masks, and what a later mask or box replaced, are not shown. A layer that holds the same
-        already is left as it is.
+        already is left as it is, with a box that is being drawn.
         """
         rounds = rounds_that_matter(prompts)
         with self._silently():
@@ -189,7 +189,8 @@ class PromptLayers:
     def _fill(
         self, layer: Points | Shapes, data: Sequence[NDArray[Any]], features: Features
     ) -> None:
-        if holds(layer, data, features):
+        done = self._finished(layer.data) if layer == self._boxes else layer.data
+        if holds(layer, len(done), data, features):
             return
         self._remove(layer, range(len(layer.data)))
         if data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,21 +48,34 @@ def box_rows(prompts: Iterable[Prompt], placing: Placing) -> tuple[list[NDArray[
     return data, {"object_id": [prompt.object_id for prompt, _ in boxes]}
 
 
-def holds(layer: Any, data: Sequence[NDArray[Any]], features: Features) -> bool:
-    """Whether a layer holds these rows already, in this order."""
+def holds(layer: Any, n_rows: int, data: Sequence[NDArray[Any]], features: Features) -> bool:
+    """Whether a layer's first rows are these, in this order, and no more."""
     return (
-        len(layer.data) == len(data)
+        n_rows == len(data)
         and all(
             a.shape == b.shape and np.allclose(a, b, rtol=0, atol=0.5 * 10**-DECIMALS)
-            for a, b in zip(layer.data, data, strict=True)
+            for a, b in zip(layer.data[:n_rows], data, strict=True)
         )
-        and all(column(layer, name) == values for name, values in features.items())
+        and all(column(layer, name)[:n_rows] == values for name, values in features.items())
     )
 
 
 def same_rounds(a: Iterable[Prompt], b: Iterable[Prompt]) -> bool:
     """Whether rounds on a frame ask for the same: to 1/100 pixel, however points are grouped."""
     return _flat(a) == _flat(b)
+
+
+def apart(rounds: Iterable[Prompt]) -> list[Prompt]:
+    """Return rounds of one box, mask or click each, as the layers are read."""
+    single: list[Prompt] = []
+    for prompt in rounds:
+        if prompt.box is not None or prompt.mask is not None:
+            single.append(replace(prompt, points=None, labels=None))
+        single += [
+            Prompt(prompt.object_id, prompt.frame, points=np.array([(y, x)]), labels=np.array([on]))
+            for y, x, on in _clicks(prompt)
+        ]
+    return single
 
 
 def _flat(rounds: Iterable[Prompt]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,10 +40,10 @@ class Stage:
         How its axes are used.
     kept : Kept
         Its session's folder, whose labels are shown.
-    on_prompts, on_paint, undo, redo, on_choose, on_colours : callable
-        Called when the user edits clicks or boxes, paints, or asks on our labels to undo or redo
-        (napari's own undo knows nothing of what we write), or chooses another label or other
-        colours there.
+    on_prompts, on_paint, on_stroke, undo, redo, on_choose, on_colours : callable
+        Called when the user edits clicks or boxes, paints, begins a stroke while the last one was
+        not asked for, or asks on our labels to undo or redo (napari's own undo knows nothing of
+        what we write), or chooses another label or other colours there.
 
     Attributes
     ----------
@@ -51,6 +51,8 @@ class Stage:
         Our layer.
     prompts : PromptLayers
         Clicks and boxes.
+    held : bool
+        Whether the mouse is pressed on the canvas.
     """
 
     def __init__(
@@ -62,19 +64,24 @@ class Stage:
         *,
         on_prompts: Callable[[], None],
         on_paint: Callable[..., None],
+        on_stroke: Callable[[], None],
         undo: Callable[[], None],
         redo: Callable[[], None],
         on_choose: Callable[[int], None],
         on_colours: Callable[[], None],
     ) -> None:
         self.viewer, self.image, self.axes = viewer, image, axes
-        self._on_paint, self._on_choose, self._on_colours = on_paint, on_choose, on_colours
+        self._on_paint, self._on_stroke = on_paint, on_stroke
+        self._on_choose, self._on_colours = on_choose, on_colours
         self._before: tuple[int, np.ndarray] | None = None
+        self._painted = False  # and nobody asked for the stroke yet
+        self.held = False
         self.labels = self._add_labels(kept)
-        self.labels.events.paint.connect(on_paint)
+        self.labels.events.paint.connect(self._note_paint)
         self.labels.events.selected_label.connect(self._on_selected)
         self.labels.events.n_edit_dimensions.connect(self._keep_to_one_frame)
         self.labels.mouse_drag_callbacks.insert(0, self.begin_stroke)
+        viewer.mouse_drag_callbacks.append(self._hold)
         for shown in self._shown:
             shown.connect(self._allow_painting)
         self._allow_painting()
@@ -109,11 +116,12 @@ class Stage:
     def close(self) -> None:
         """Let go of the layers; they stay in the viewer."""
         self.prompts.detach()
-        self.labels.events.paint.disconnect(self._on_paint)
+        self.labels.events.paint.disconnect(self._note_paint)
         self.labels.events.selected_label.disconnect(self._on_selected)
         self.labels.events.n_edit_dimensions.disconnect(self._keep_to_one_frame)
         self.labels.events.colormap.disconnect(self._recolour)
         self.labels.mouse_drag_callbacks.remove(self.begin_stroke)
+        self.viewer.mouse_drag_callbacks.remove(self._hold)
         for shown in self._shown:
             shown.disconnect(self._allow_painting)
         for key in (_UNDO, _REDO):
@@ -202,8 +210,18 @@ class Stage:
             return "paint" if self.labels.mode in _PAINTING else None
         return self.prompts.in_hand
 
+    def _hold(self, _: Any, event: Any) -> Generator[None, None, None]:
+        """Note how long the mouse is pressed: what is drawn then is on one frame."""
+        self.held = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self.held = False
+
     def begin_stroke(self, *_: Any) -> None:
         """Remember the frame on screen as it is before a brush, eraser or bucket changes it."""
+        if self._painted:
+            self._on_stroke()  # two strokes before anybody asked for the first
         if self.labels.mode != "pan_zoom":
             self._before = (self.frame, plane_of(self.labels, self.axes, self.frame))
 
@@ -214,8 +232,12 @@ class Stage:
         frame, before = self._before
         stroke = stroke_between(frame, before, plane_of(self.labels, self.axes, frame))
         if stroke is not None:
-            self._before = None
+            self._before, self._painted = None, False
         return stroke
+
+    def _note_paint(self, event: Any) -> None:
+        self._painted = True
+        self._on_paint(event)
 
     def under_pointer(self) -> int:
         """Return the object under the mouse pointer, 0 if there is none."""

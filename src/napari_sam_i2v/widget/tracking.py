@@ -30,10 +30,10 @@ from napari_sam_i2v.widget.desk import (
     Wrote,
 )
 from napari_sam_i2v.widget.layers import resolve_axes
-from napari_sam_i2v.widget.object_jobs import Key
 from napari_sam_i2v.widget.object_rows import ObjectRow, default_name, rows_of
 from napari_sam_i2v.widget.opening import Kept, Opening, open_bench, open_folder
 from napari_sam_i2v.widget.pace import Pace
+from napari_sam_i2v.widget.pending import Edit, Key, Pending
 from napari_sam_i2v.widget.prompt_layers import PromptLayers, prompts_from_layer, same_rounds
 from napari_sam_i2v.widget.review import Curves, curves_of, next_suspicious
 from napari_sam_i2v.widget.stage import Stage, Tool
@@ -84,11 +84,13 @@ class TrackController:
         self._kept: Kept | None = None
         self._desk: Desk | None = None
         self._stood = Stood((), (), None, None, frozenset(), show=False)
+        self._pending = Pending()
         self._shown: dict[Key, tuple[Prompt, ...]] = {}
         self._names: dict[int, str] = {}
         self._proposals: list[ProposedDivision] = []
         self._said_passing = False
         self._current = 1
+        self._at_division = 0  # the current object when a division was asked for
         self._undrawn: set[int] = set()
         self._latest: int | None = None  # frame of a pass that was not shown yet
         self._progress = (0, 0)
@@ -188,8 +190,8 @@ class TrackController:
         self._desk = Desk(lambda: self._bench_of(opening, kept), greeting)
         self._stage = Stage(
             self.viewer, image, axes, kept, on_prompts=self._on_prompts,
-            on_paint=self._on_paint, undo=self.undo, redo=self.redo, on_choose=self._choose,
-            on_colours=self.objects_changed.emit,
+            on_paint=self._on_paint, on_stroke=self.take_stroke, undo=self.undo, redo=self.redo,
+            on_choose=self._choose, on_colours=self.objects_changed.emit,
         )  # fmt: skip
         self._names = {int(i): str(n) for i, n in kept.settings.get("names", {}).items()}
         self.current_object = 1
@@ -261,12 +263,21 @@ class TrackController:
         return free
 
     def _free_id(self) -> int:
-        taken = {status.object_id for status in self._stood.objects}
-        taken |= {object_id for object_id, _ in self._shown}
+        taken = self._taken()
         free = max(taken, default=0) + 1
         if free > MAX_OBJECT_ID:
             free = next(i for i in range(1, MAX_OBJECT_ID + 2) if i not in taken)
         return free
+
+    def _taken(self) -> set[int]:
+        """Ids of objects that there are, or will be once the worker has done what it was asked."""
+        return {*self._known_to_worker(), *self._clicked(), *self._pending.ids}
+
+    def _clicked(self) -> set[int]:
+        return {object_id for object_id, _ in self._shown}
+
+    def _known_to_worker(self) -> set[int]:
+        return {status.object_id for status in self._stood.objects}
 
     def select_at_cursor(self) -> None:
         """Make the object under the mouse pointer the current one."""
@@ -296,8 +307,18 @@ class TrackController:
 
     def divide(self, object_id: int) -> None:
         """Mark a division on the frame on screen; then the second daughter becomes current."""
+        daughters = self._two_free_ids()
+        number = self._put(object_jobs.divide_job(object_id, self.frame, daughters))
+        self._expect_daughters(number, daughters)
+
+    def _two_free_ids(self) -> tuple[int, int]:
         first = self._free_id()
-        self._put(object_jobs.divide_job(object_id, self.frame, (first, first + 1)))
+        return first, first + 1
+
+    def _expect_daughters(self, number: int, daughters: tuple[int, int]) -> None:
+        """Keep ids free for a division; whoever chooses an object before it is made keeps that."""
+        self._pending.promise(number, daughters)
+        self._at_division = self._current
 
     def find_divisions(self) -> None:
         """Look for objects that may have divided; `proposals` has them then."""
@@ -306,7 +327,7 @@ class TrackController:
     @property
     def proposals(self) -> list[ProposedDivision]:
         """Divisions that were proposed, of objects that are still there."""
-        there = {status.object_id for status in self._stood.objects}
+        there = self._known_to_worker()
         return [one for one in self._proposals if one.object_id in there]
 
     def show_proposal(self, proposal: ProposedDivision) -> None:
@@ -316,8 +337,9 @@ class TrackController:
 
     def accept_proposal(self, proposal: ProposedDivision) -> None:
         """Mark a division that was proposed; the two parts become the daughters' prompts."""
-        first = self._free_id()
-        self._put(object_jobs.accept_job(proposal, (first, first + 1)))
+        daughters = self._two_free_ids()
+        number = self._put(object_jobs.accept_job(proposal, daughters))
+        self._expect_daughters(number, daughters)
         self._proposals = [one for one in self._proposals if one is not proposal]
         self.go_to(proposal.frame)
 
@@ -335,7 +357,8 @@ class TrackController:
         return self.frame in self._stood.locked_frames
 
     def _known(self, objects: Iterable[int]) -> list[int]:
-        there = {status.object_id for status in self._stood.objects}
+        """Leave out those that have no prompt; a click counts before it is answered."""
+        there = {*self._known_to_worker(), *self._clicked()}
         return [object_id for object_id in objects if object_id in there]
 
     # ---- prompting --------------------------------------------------------------------------
@@ -380,10 +403,12 @@ class TrackController:
     def take_prompts(self, layer: Layer) -> None:
         """Prompt with what is in a layer of the user's; raises `SamI2VError`."""
         stage = self._open_stage()
-        taken = {status.object_id for status in self._stood.objects}
-        prompts = prompts_from_layer(stage.image, stage.axes, layer, frame=self.frame, taken=taken)
+        prompts = prompts_from_layer(
+            stage.image, stage.axes, layer, frame=self.frame, taken=self._taken()
+        )
         name = f"prompts of “{layer.name}”"
-        self._put(object_jobs.given_job(prompts, name))
+        number = self._put(object_jobs.given_job(prompts, name))
+        self._pending.promise(number, {prompt.object_id for prompt in prompts})
 
     def _on_prompts(self) -> None:
         """The user edited the prompt layers: answer what changed."""
@@ -393,16 +418,11 @@ class TrackController:
         for problem in self._stage.prompts.problems:
             self._warn(problem)
         shown, self._shown = self._shown, said
-        masks = {(p.object_id, p.frame): p for p in self._stood.prompts if p.mask is not None}
         for key in sorted({*said, *shown}):
-            rounds = said.get(key, ())
-            if not same_rounds(rounds, shown.get(key, ())):
-                boxed = any(prompt.box is not None for prompt in rounds)
-                mask = () if boxed or key not in masks else (masks[key],)
-                self._put_prompts(key, (*mask, *rounds))
-
-    def _put_prompts(self, key: Key, rounds: tuple[Prompt, ...]) -> None:
-        self._put(object_jobs.prompts_job(key, rounds, self._open_desk().wanted))
+            edit = Edit(key, shown.get(key, ()), said.get(key, ()))
+            if not same_rounds(edit.before, edit.after):
+                job = object_jobs.prompts_job((edit,), self._open_desk().wanted)
+                self._pending.note_edit(self._put(job), edit)
 
     def _on_paint(self, event: Any) -> None:
         """Wait until napari has written the pixels: it may tell of them before."""
@@ -557,14 +577,20 @@ class TrackController:
             self._stage.go_to(frame)
 
     def draw(self, *, follow: bool) -> None:
-        """Show what was written since the last call; with `follow`, go to the latest frame."""
-        undrawn, self._undrawn = self._undrawn, set()
-        if not undrawn or self._stage is None:
+        """Show what was written since the last call; with `follow`, go to the latest frame.
+
+        Not while the mouse is pressed: a box or a stroke would go over several frames.
+        """
+        stage = self._stage
+        if stage is None:
             return
-        if follow and self._latest is not None:
-            self._stage.go_to(self._latest)
-        self._latest = None
-        self._stage.redraw(undrawn)
+        if not stage.held:
+            latest, self._latest = self._latest, None
+            if follow and latest is not None:
+                stage.go_to(latest)
+        undrawn, self._undrawn = self._undrawn, set()
+        if undrawn:
+            stage.redraw(undrawn)
 
     # ---- keeping ----------------------------------------------------------------------------
 
@@ -639,12 +665,14 @@ class TrackController:
         self.progress_changed.emit()
 
     def _on_stood(self, event: Stood) -> None:
-        was_there = bool(self._known([self._current]))
+        was_there = self._current in self._known_to_worker()
         self._stood = event
+        self._pending.done(event.done)
         if event.show and self._stage is not None:
-            self._stage.prompts.show(event.prompts)
+            self._stage.prompts.show(self._pending.done_to(event.prompts))
             self._shown = self._stage.prompts.read()
-        if was_there and not self._known([self._current]) and self._current > self._free_id():
+        gone = was_there and self._current not in self._taken()
+        if gone and self._current > self._free_id():
             self.current_object = self._free_id()  # as a daughter's, when a division is undone
         self.objects_changed.emit()
         self.history_changed.emit()
@@ -669,7 +697,8 @@ class TrackController:
             stage, kept = self._stage, self._kept_now()
             exports.show_tracks(self.viewer, stage.image, stage.axes, event.value, kept.folder.path)
         elif event.name == "current":
-            self.current_object = event.value
+            if self._current == self._at_division:
+                self.current_object = self._at_division = event.value
         elif event.name == "divisions":
             self._proposals = event.value
             self._say_proposals()
@@ -683,9 +712,10 @@ class TrackController:
         more = "" if len(found) == 1 else f" {len(found) - 1} more: see More ▸ Possible divisions."
         self._tell(f"Object {found[0].object_id} may divide on frame {found[0].frame}.{more}")
 
-    def _put(self, job: Job) -> None:
-        self._open_desk().put(job)
+    def _put(self, job: Job) -> int:
+        number = self._open_desk().put(job)
         self._want_work()
+        return number
 
     def _want_work(self) -> None:
         self._set_at_work(True)

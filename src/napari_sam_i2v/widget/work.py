@@ -36,7 +36,7 @@ class WorkRunner(QObject):
         super().__init__(QCoreApplication.instance())
         self._controller = controller
         self._worker: Any = None
-        self._closed = False
+        self._closed = self._failed = False
         self._then: list[Callable[[], object]] = []
         controller.work_wanted.connect(self.start)
 
@@ -47,24 +47,26 @@ class WorkRunner(QObject):
 
     def start(self) -> None:
         """Start a worker if none is alive."""
-        if self._worker is not None or self._closed:
-            return
+        if self._worker is None and not self._closed:
+            self._start()
+
+    def _start(self) -> None:
         # Left to the worker, an error is raised again in a slot, and without napari's hooks
         # PyQt ends the program there: the controller shows errors.
         worker = create_worker(_guarded, self._controller.run, _ignore_errors=True)
         worker.yielded.connect(self._on_yielded)
         worker.errored.connect(self._on_errored)
         worker.finished.connect(self._on_finished)
-        self._worker = worker
+        self._worker, self._failed = worker, False
         start_on_top(worker)
 
     def when_idle(self, action: Callable[[], object]) -> None:
-        """Stop after the present step, then do something; at once if nothing runs."""
+        """Stop a pass, do what was asked for, then do something; at once if nothing runs."""
         if self._worker is None:
             action()
             return
         self._then.append(action)
-        self._worker.quit()
+        self._controller.cancel()
 
     def close(self) -> None:
         """Stop, close the controller, and be no more."""
@@ -81,6 +83,7 @@ class WorkRunner(QObject):
             self._controller.handle(event)
 
     def _on_errored(self, error: Exception) -> None:
+        self._failed = True
         if not self._closed:
             self._controller.failed(error)
 
@@ -88,6 +91,9 @@ class WorkRunner(QObject):
         self._worker = None
         if not self._closed:
             self._controller.finished()
+        if self._then and self._controller.has_work and not self._failed:
+            self._start()  # what was asked for at the very last is done, too
+            return
         then, self._then = self._then, []
         for action in then:
             action()
