@@ -17,7 +17,7 @@ SMALL = ("--objects", "1", "2", "--size", "48", "--frames", "2", "--device", "cp
 
 
 @pytest.fixture
-def benchmark(
+def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
     """Run the command in this process, cases included: exit code, stdout, stderr."""
@@ -36,8 +36,8 @@ def benchmark(
     return call
 
 
-def test_prints_a_row_per_case_and_writes_all_numbers(benchmark: Run) -> None:
-    code, out, err = benchmark("--json", "r.json", "--profile")
+def test_prints_a_row_per_case_and_writes_all_numbers(command: Run) -> None:
+    code, out, err = command("--json", "r.json", "--profile")
     assert code == 0
     report = json.loads(Path("r.json").read_text())
     assert {"date", "processor", "cores", "torch"} <= report["machine"].keys()
@@ -65,11 +65,11 @@ def test_prints_a_row_per_case_and_writes_all_numbers(benchmark: Run) -> None:
     ],
 )
 def test_wrong_use_is_one_line_and_measures_nothing(
-    benchmark: Run, monkeypatch: pytest.MonkeyPatch, argv: list[str], message: str
+    command: Run, monkeypatch: pytest.MonkeyPatch, argv: list[str], message: str
 ) -> None:
     Path("old.json").write_text("{}")
     monkeypatch.setattr(speed, "measure_apart", pytest.fail)
-    code, out, err = benchmark(*argv)
+    code, out, err = command(*argv)
     assert (code, out, Path("old.json").read_text()) == (2, "", "{}")
     assert err.startswith("napari-sam-i2v: error: ")
     assert message in err
@@ -77,13 +77,13 @@ def test_wrong_use_is_one_line_and_measures_nothing(
 
 
 def test_a_case_that_fails_is_said_in_one_line(
-    benchmark: Run, monkeypatch: pytest.MonkeyPatch
+    command: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(case: speed.Case) -> speed.Speed:
         raise RuntimeError(f"{case.objects} objects cannot be measured: out of memory")
 
     monkeypatch.setattr(speed, "measure_apart", broken)
-    code, out, err = benchmark("--json", "r.json", "--quiet")
+    code, out, err = command("--json", "r.json", "--quiet")
     assert (code, out) == (1, "")
     assert "1 objects cannot be measured: out of memory. Nothing was written." in err
     assert not Path("r.json").exists()
