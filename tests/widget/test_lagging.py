@@ -15,7 +15,17 @@ from napari.utils.interactions import (
     mouse_release_callbacks,
 )
 from tests.propagation.fakes import BrightEngine
-from tests.widget.test_tracking import Told, click, controller, drive, paint, planes, two, viewer
+from tests.widget.test_tracking import (
+    Told,
+    brush,
+    click,
+    controller,
+    drive,
+    paint,
+    planes,
+    two,
+    viewer,
+)
 
 from napari_sam_i2v.widget.object_jobs import painted_job
 from napari_sam_i2v.widget.pace import TrackingError
@@ -136,13 +146,18 @@ def test_a_box_takes_the_place_of_a_stroke_that_is_not_seen_yet(
     assert planes(controller)[0, 16, 10] == 1
 
 
-def test_ids_of_daughters_to_come_are_given_to_nobody_else(controller: TrackController) -> None:
+def divide_both(controller: TrackController) -> None:
+    """Two tracked objects are to divide on frame 6, into 3 and 4, and 5 and 6."""
     two(controller)
     controller.propagate()
     drive(controller)
     controller.go_to(6)
     controller.divide(1)
     controller.divide(2)
+
+
+def test_ids_of_daughters_to_come_are_given_to_nobody_else(controller: TrackController) -> None:
+    divide_both(controller)
     assert controller.new_object() == 7
     add(controller, 0, 30, 30)
     assert controller.new_object() == 8
@@ -155,12 +170,7 @@ def test_ids_of_daughters_to_come_are_given_to_nobody_else(controller: TrackCont
 def test_the_second_daughter_is_current_if_nobody_chose_another(
     controller: TrackController,
 ) -> None:
-    two(controller)
-    controller.propagate()
-    drive(controller)
-    controller.go_to(6)
-    controller.divide(1)
-    controller.divide(2)
+    divide_both(controller)
     drive(controller)
     assert controller.current_object == 6
 
@@ -256,17 +266,6 @@ def test_the_slider_stays_while_the_mouse_is_pressed(
         seen.add(controller.frame)
     controller.finished()
     assert seen == {0, 1, 7, 8, 9}
-
-
-def brush(controller: TrackController, frame: int, where: tuple[Any, Any], new: int) -> None:
-    """A stroke of which nobody has asked yet what it changed."""
-    layer = controller.labels
-    assert layer is not None
-    controller.go_to(frame)
-    layer.mode = "paint"
-    controller._stage.begin_stroke()
-    y, x = (np.asarray(v) for v in where)
-    layer.data_setitem((np.full(y.shape, frame), y, x), new)
 
 
 def test_two_strokes_in_a_row_are_both_kept(controller: TrackController) -> None:

@@ -121,8 +121,8 @@ def planes(controller: TrackController) -> np.ndarray:
     return np.asarray(controller.labels.data[:])
 
 
-def paint(controller: TrackController, frame: int, where: tuple[Any, ...], new: int) -> None:
-    """A stroke, as napari's brush makes it: a press, the pixels, then the event."""
+def brush(controller: TrackController, frame: int, where: tuple[Any, ...], new: int) -> None:
+    """A stroke of which nobody has asked yet what it changed: a press, then the pixels."""
     layer = controller.labels
     assert layer is not None
     controller.go_to(frame)
@@ -130,6 +130,11 @@ def paint(controller: TrackController, frame: int, where: tuple[Any, ...], new: 
     controller._stage.begin_stroke()
     y, x = (np.asarray(v) for v in where)
     layer.data_setitem((np.full(y.shape, frame), y, x), new)
+
+
+def paint(controller: TrackController, frame: int, where: tuple[Any, ...], new: int) -> None:
+    """A stroke, as napari's brush makes it: a press, the pixels, then the event."""
+    brush(controller, frame, where, new)
     controller.take_stroke()
 
 

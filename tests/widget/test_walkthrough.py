@@ -88,6 +88,15 @@ class Desk:
         self.qtbot.wait(30)  # what a click began is queued by now
         self.qtbot.waitUntil(lambda: not self.controller.busy and not self.dock.work.running)
 
+    def begin_pass(self) -> None:
+        """Track a click, as far as the frame on which a pass stands."""
+        self.dock.press_tool("point")
+        self.idle()
+        self.controller.prompt_layers.points.add([[0, 16, 10]])
+        self.idle()
+        self.dock.track()
+        self.qtbot.waitUntil(lambda: self.controller.progress[0] == STAND)
+
     @property
     def planes(self) -> np.ndarray:
         return np.asarray(self.controller.labels.data[:])
@@ -263,12 +272,7 @@ def test_a_click_that_waits_is_answered_before_the_session_is_closed(
     desk: Desk, qtbot: Any, go_on: threading.Event
 ) -> None:
     dock, controller = desk.dock, desk.controller
-    dock.press_tool("point")
-    desk.idle()
-    controller.prompt_layers.points.add([[0, 16, 10]])
-    desk.idle()
-    dock.track()
-    qtbot.waitUntil(lambda: controller.progress[0] == STAND)
+    desk.begin_pass()
     folder = controller.folder
     dock.new_object()
     controller.prompt_layers.points.add([[0, 48, 50]])
@@ -287,12 +291,7 @@ def test_closing_the_window_in_the_middle_loses_nothing(
 ) -> None:
     dock, controller = desk.dock, desk.controller
     stand_until_closed(dock, monkeypatch)
-    dock.press_tool("point")
-    desk.idle()
-    controller.prompt_layers.points.add([[0, 16, 10]])
-    desk.idle()
-    dock.track()
-    qtbot.waitUntil(lambda: controller.progress[0] == STAND)
+    desk.begin_pass()
     folder = controller.folder
     desk.viewer.close()
     qtbot.waitUntil(lambda: not controller.opened)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from napari_sam_i2v.network.device import use_threads
+from napari_sam_i2v.network.device import threads
 from napari_sam_i2v.network.sam_i2v import Memory, SamI2V
 
 __all__ = ["FULL_MEMORY", "FrameCosts", "count_flops", "frame_costs"]
@@ -50,22 +49,12 @@ def count_flops(call: Callable[[], Any]) -> int:
     processor are not counted by torch, nor is what other threads do: all is done on this one.
     """
     with (
-        _one_thread(),
+        threads(1),
         sdpa_kernel(SDPBackend.MATH),
         FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter,
     ):
         call()
     return int(counter.get_total_flops())
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    use_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _added_flops(out: Sequence[int], left: Sequence[int], right: Sequence[int], **_: object) -> int:

@@ -22,6 +22,7 @@ __all__ = [
     "resolve_device",
     "resolve_precision",
     "spared_core",
+    "threads",
     "use_threads",
 ]
 
@@ -105,12 +106,19 @@ def spared_core() -> Iterator[None]:
 
     With as many threads as cores, a window that is drawn meanwhile waits for its turn.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, max(1, (os.cpu_count() or 2) - 1)))
+    with threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 2) - 1))):
+        yield
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Have so many of torch's threads here for a while, and then as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def use_threads(count: int) -> None:

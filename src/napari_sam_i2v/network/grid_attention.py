@@ -316,11 +316,7 @@ class GridReader:
         ]
         pieces = [piece for average in averages for piece in average.pieces()]
         logits = query.shape[1] * sum(v.shape[1] for m in memories for v in m.values)
-        if logits >= WORTH * len(pieces):
-            side_by_side(pieces)
-        else:
-            for piece in pieces:
-                piece()
+        side_by_side(pieces, worth=logits >= WORTH * len(pieces))
         found = torch.stack([average.mean for average in averages])
         return attention.out_proj(attention.v_proj(found))
 

@@ -20,15 +20,16 @@ from napari_sam_i2v.network.device import use_threads
 __all__ = ["side_by_side"]
 
 
-def side_by_side(pieces: Sequence[Callable[[], None]]) -> None:
+def side_by_side(pieces: Sequence[Callable[[], None]], *, worth: bool = True) -> None:
     """Do pieces of work in any order, as many at a time as torch has threads here, and cores.
 
     Each runs on a single thread, and in the caller's modes: inference, autocast. The first error
-    is raised, once nothing is at work any more.
+    is raised, once nothing is at work any more. Where they are not `worth` it, or there is a single
+    thread, they are done here, one after the other.
     """
     threads = torch.get_num_threads()
     count = min(threads, len(pieces))
-    if count < 2:
+    if count < 2 or not worth:
         for piece in pieces:
             piece()
         return

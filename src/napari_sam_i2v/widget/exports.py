@@ -16,7 +16,7 @@ from napari_sam_i2v.measure.divisions import propose_divisions
 from napari_sam_i2v.movies.tracks import TrackTable, tracks_of
 from napari_sam_i2v.prompt_files import write_prompts
 from napari_sam_i2v.widget.desk import Event, Found, Job, Said
-from napari_sam_i2v.widget.layers import Axes, left_layer, mark, placement
+from napari_sam_i2v.widget.layers import Axes, add_or_replace, mark, placement
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -111,14 +111,10 @@ def show_tracks(
     """Add a Tracks layer, in the place of the one that the session had before."""
     placed = tracks_placement(image, axes, table)
     layer = Tracks(name=f"{image.name} tracks", metadata=mark("tracks", folder), **placed)
-    layers, active = viewer.layers, viewer.layers.selection.active
-    old, at = left_layer(viewer, layer.ndim, "tracks", folder), len(layers)
-    if old is not None:
-        at = layers.index(old)
-        layer.name, layer.visible, layer.opacity = old.name, old.visible, old.opacity
-        layers.remove(old)
-    layers.insert(at, layer)
-    layers.selection.active = layer if active is old else active  # the tool stays in hand
+    selection = viewer.layers.selection
+    active = selection.active
+    old = add_or_replace(viewer, layer, "tracks", folder, looks=("name", "visible", "opacity"))
+    selection.active = layer if active is old else active  # the tool stays in hand
 
 
 def tracks_placement(image: Image, axes: Axes, table: TrackTable) -> dict[str, Any]:

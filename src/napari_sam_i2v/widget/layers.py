@@ -1,12 +1,12 @@
 """What napari layers mean to us: which axis is time, which array is the movie, where clicks lie.
 
 The one place where world coordinates become data coordinates. Nothing here changes a layer, but
-`place`.
+`place`, nor the list of layers, but `add_or_replace`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -378,3 +378,26 @@ def left_layer(
         if layer.metadata.get(_METADATA) == wanted and layer.ndim == ndim:
             return layer
     return None
+
+
+def add_or_replace(
+    viewer: ViewerModel,
+    layer: Layer,
+    role: str,
+    folder: str | PathLike[str],
+    *,
+    looks: Iterable[str],
+) -> Any | None:
+    """Add a layer, in the place and with the looks of the one that its session has left.
+
+    Returns that one, which is gone then, or None.
+    """
+    layers = viewer.layers
+    old, at = left_layer(viewer, layer.ndim, role, folder), len(layers)
+    if old is not None:
+        at = layers.index(old)
+        for name in looks:
+            setattr(layer, name, getattr(old, name))
+        layers.remove(old)
+    layers.insert(at, layer)
+    return old

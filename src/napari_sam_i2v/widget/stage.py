@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_sam_i2v.errors import PromptError
-from napari_sam_i2v.widget.layers import Axes, left_layer, mark, placement
+from napari_sam_i2v.widget.layers import Axes, add_or_replace, mark, placement
 from napari_sam_i2v.widget.painting import Stroke, plane_of, stroke_between
 from napari_sam_i2v.widget.prompt_layers import PromptLayers
 
@@ -103,14 +103,7 @@ class Stage:
             metadata=mark("tracked", folder),
             **placement(self.image, self.axes),
         )
-        layers = self.viewer.layers
-        old, at = left_layer(self.viewer, self.image.ndim, "tracked", folder), len(layers)
-        if old is not None:
-            at = layers.index(old)
-            for name in _LOOKS:
-                setattr(layer, name, getattr(old, name))
-            layers.remove(old)
-        layers.insert(at, layer)
+        add_or_replace(self.viewer, layer, "tracked", folder, looks=_LOOKS)
         return layer
 
     def close(self) -> None:
